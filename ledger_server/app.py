@@ -1,0 +1,140 @@
+"""The only wiring: everything is built here by hand, in order, and ended in the other one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from ledger_server import __version__
+from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
+from ledger_server.rpc.ledger_admin_servicer import ServerInfo
+from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server
+from ledger_server.service.ledger import Ledgers
+from ledger_server.store.binaries import BinariesNotFound
+from ledger_server.store.data_directory import default_data_dir
+from ledger_server.store.database import Database
+from ledger_server.store.databases import app_conninfo, ensure_database
+from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostgres
+from ledger_server.store.interlock import Interlock, SharedSession
+from ledger_server.store.migrate import MigrationError, migrate, newest_migration
+from ledger_server.store.outcomes import DatabaseLost
+
+# The database inside the embedded cluster.
+_DATABASE = "ledger"
+
+# What keeps the service from starting, each with a sentence that says what to do.
+STARTING_ERRORS: tuple[type[Exception], ...] = (
+    ConfigError,
+    BinariesNotFound,
+    EmbeddedError,
+    MigrationError,
+    Interlock,
+    SharedSession,
+    DatabaseLost,
+    AddressInUse,
+)
+
+
+class App:
+    """The service, built from its configuration. Use `start`, then `drain`, or a with statement."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[int], int] = lambda database_time: database_time,
+        failpoint: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.config = config
+        self.port = 0
+        self.data_dir: Path | None = None
+        self._clock = clock
+        self._failpoint = failpoint
+        self._ends = ExitStack()
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        """Starts the database where it is ours, connects, and serves. Leaves nothing running where it fails."""
+        try:
+            self._start()
+        except BaseException:
+            self._ends.close()
+            raise
+
+    def _start(self) -> None:
+        if not self.config.is_loopback:
+            raise ConfigError(
+                f"{self.config.listen} can be reached from other machines, and the service does not"
+                " authenticate its callers yet: listen on 127.0.0.1, or on unix:PATH"
+            )
+        url = self.config.database_url or self._start_embedded()
+        database = Database(
+            url,
+            committers=self.config.committers,
+            readers=self.config.readers,
+            failpoint=self._failpoint,
+        )
+        self._ends.callback(database.close)
+        database.open()
+        ledgers = Ledgers(
+            database,
+            committers=self.config.committers,
+            waiting_max=WAITING_PER_LEDGER_MAX,
+            clock=self._clock,
+        )
+        info = ServerInfo(
+            version=__version__,
+            schema_version=newest_migration(),
+            limits={"calls_in_flight_max": IN_FLIGHT_MAX, "calls_per_ledger_max": WAITING_PER_LEDGER_MAX},
+            flags={
+                "reflection": self.config.reflection,
+                "embedded_database": self.config.database_url is None,
+                "authentication": False,
+            },
+        )
+        server = Server(ledgers, info, with_reflection=self.config.reflection)
+        self.port = server.listen(self.config.listen)
+        server.start()
+        self._server = server
+
+    def _start_embedded(self) -> str:
+        """Starts PostgreSQL, brings its schema up to date, and answers the URL to serve from."""
+        data_dir = self.config.data_dir
+        if data_dir is None:
+            data_dir = Path(tempfile.mkdtemp(prefix="ledger-")) if self.config.ephemeral else default_data_dir()
+        self.data_dir = data_dir
+        postgres = EmbeddedPostgres.start(
+            data_dir, bindir=self.config.pg_bindir, ephemeral=self.config.ephemeral
+        )
+        self._ends.callback(postgres.stop)
+        ensure_database(postgres.owner_url, _DATABASE)
+        migrate(postgres.url(_DATABASE, SUPERUSER))
+        return postgres.url(_DATABASE, "ledger_app")
+
+    def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
+        """Answers who is in flight, commits who waits, and stops everything it started."""
+        if self._server is not None:
+            self._server.drain(grace_s)
+            self._server = None
+        self._ends.close()
+
+    def __enter__(self) -> App:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.drain()
+
+
+def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str]:
+    """Brings a database's schema up to date; answers the newest number and the URL to serve from, without password."""
+    number = migrate(owner_url, app_password=app_password)
+    return number, app_conninfo(owner_url)

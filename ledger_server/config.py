@@ -1,0 +1,98 @@
+"""The only reader of the environment: what the service was told from outside.
+
+    LEDGER_DATABASE_URL   serve from this PostgreSQL, as the role ledger_app
+    LEDGER_PG_BINDIR      the embedded PostgreSQL's programs
+    LEDGER_DATA_DIR       where the embedded PostgreSQL keeps the books
+    LEDGER_LISTEN         HOST:PORT to serve on
+    LEDGER_REFLECTION     on or off; by default on where the service listens on loopback
+    LEDGER_COMMITTERS     how many lanes commit at once (1-16)
+    LEDGER_ENV            dev, stage or prod; unset means prod
+
+Command-line options come before the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LISTEN_DEFAULT = "127.0.0.1:50051"
+COMMITTERS_DEFAULT = 4
+READERS_DEFAULT = 8
+DRAIN_GRACE_S = 20.0
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the sentence says which, and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the service runs with."""
+
+    listen: str = LISTEN_DEFAULT
+    database_url: str | None = None
+    data_dir: Path | None = None
+    pg_bindir: Path | None = None
+    ephemeral: bool = False
+    reflection: bool = True
+    committers: int = COMMITTERS_DEFAULT
+    readers: int = READERS_DEFAULT
+    environment: str = "prod"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return is_loopback(self.listen)
+
+
+def load(
+    *,
+    listen: str | None = None,
+    database_url: str | None = None,
+    data_dir: Path | None = None,
+    ephemeral: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The configuration from options and environment. Raises ConfigError."""
+    listen = listen or environ.get("LEDGER_LISTEN") or LISTEN_DEFAULT
+    bindir = environ.get("LEDGER_PG_BINDIR")
+    data = environ.get("LEDGER_DATA_DIR")
+    environment = environ.get("LEDGER_ENV") or "prod"
+    if environment not in ("dev", "stage", "prod"):
+        raise ConfigError(f"LEDGER_ENV is {environment!r}; it may be dev, stage or prod")
+    reflection = environ.get("LEDGER_REFLECTION") or ("on" if is_loopback(listen) else "off")
+    if reflection not in ("on", "off"):
+        raise ConfigError(f"LEDGER_REFLECTION is {reflection!r}; it may be on or off")
+    committers = environ.get("LEDGER_COMMITTERS") or str(COMMITTERS_DEFAULT)
+    if not (committers.isdigit() and 1 <= int(committers) <= 16):
+        raise ConfigError(f"LEDGER_COMMITTERS is {committers!r}; it may be 1 to 16")
+    url = database_url or environ.get("LEDGER_DATABASE_URL") or None
+    if url and (data_dir or ephemeral):
+        raise ConfigError("a database URL and an embedded PostgreSQL's data directory exclude each other")
+    return Config(
+        listen=listen,
+        database_url=url,
+        data_dir=data_dir or (Path(data) if data else None),
+        pg_bindir=Path(bindir) if bindir else None,
+        ephemeral=ephemeral,
+        reflection=reflection == "on",
+        committers=int(committers),
+        environment=environment,
+    )
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether an address to listen on is this machine's own."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

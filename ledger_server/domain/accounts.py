@@ -1,0 +1,159 @@
+"""Assets, accounts and the bounds on their balances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+from ledger_server.domain.chain import framed
+
+
+class Side(IntEnum):
+    """The two sides of an account; the numbers are the wire's and the database's."""
+
+    DEBIT = 1
+    CREDIT = 2
+
+
+class AccountType(IntEnum):
+    """What an account stands for; the numbers are the wire's and the database's."""
+
+    ASSET = 1
+    LIABILITY = 2
+    EQUITY = 3
+    REVENUE = 4
+    EXPENSE = 5
+
+
+# +1 where a debit-positive balance is shown as it is, -1 where it is turned.
+NORMAL_SIGN = {
+    AccountType.ASSET: 1,
+    AccountType.LIABILITY: -1,
+    AccountType.EQUITY: -1,
+    AccountType.REVENUE: -1,
+    AccountType.EXPENSE: 1,
+}
+
+
+def normal_side(account_type: AccountType) -> Side:
+    """The side on which accounts of this type grow."""
+    return Side.DEBIT if NORMAL_SIGN[account_type] > 0 else Side.CREDIT
+
+
+class Asset(NamedTuple):
+    """An asset of a ledger: what never changes about it."""
+
+    asset_id: int
+    code: str
+    scale: int
+    framed: bytes
+
+    @staticmethod
+    def of(asset_id: int, code: str, scale: int) -> Asset:
+        """An asset with its code framed for the chain."""
+        return Asset(asset_id, code, scale, framed(code))
+
+
+class Account(NamedTuple):
+    """An account of a ledger: what never changes about it."""
+
+    account_id: int
+    name: str
+    type: AccountType
+    # +1 for a debit normal side, -1 for a credit one.
+    sign: int
+    framed: bytes
+
+    @staticmethod
+    def of(account_id: int, name: str, account_type: int) -> Account:
+        """An account with its normal sign and its name framed for the chain."""
+        kind = AccountType(account_type)
+        return Account(account_id, name, kind, NORMAL_SIGN[kind], framed(name))
+
+
+class Limit(NamedTuple):
+    """Bounds on one asset's balance, in minor units and in the account's normal sense."""
+
+    balance_min: int | None
+    balance_max: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVersion:
+    """An account as one record left it. Metadata is None once redacted."""
+
+    account: Account
+    version: int
+    limits: Mapping[str, Limit]
+    metadata: Mapping[str, str] | None
+    sequence: int
+    record_time: int
+    created_by: str
+    salt: bytes = b""
+    hash: bytes = b""
+    details_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRecord:
+    """An asset with the record that created it."""
+
+    asset: Asset
+    sequence: int
+    record_time: int
+    created_by: str
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecord:
+    """A ledger as its first record created it. Description is None once redacted."""
+
+    name: str
+    description: str | None
+    record_time: int
+    created_by: str
+    salt: bytes
+    hash: bytes
+    details_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDraft:
+    """What a caller asks to open."""
+
+    name: str
+    type: AccountType
+    limits: Mapping[str, Limit]
+    metadata: Mapping[str, str]
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetDraft:
+    """What a caller asks to create."""
+
+    code: str
+    scale: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDraft:
+    """The ledger a caller asks to create."""
+
+    name: str
+    description: str
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a ledger's journal stands: its newest record."""
+
+    sequence: int
+    hash: bytes
+    record_time: int
+    epoch: int = field(default=1)

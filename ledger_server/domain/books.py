@@ -1,0 +1,90 @@
+"""The books: what a decision reads, and what it leaves for the next one.
+
+A lane keeps assets, accounts and balances from batch to batch while its head is
+the ledger's; keys and transactions are looked up for each batch anew. None as a
+value means "looked for, not there"; a name that was never looked for is a bug.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
+from ledger_server.domain.chain import framed
+from ledger_server.domain.transactions import Transaction
+
+_MISSING = object()
+
+
+class Books:
+    """Accounts, balances and recorded keys of one ledger, as of its head."""
+
+    __slots__ = (
+        "_undo",
+        "accounts",
+        "asset_records",
+        "assets",
+        "balances",
+        "framed",
+        "head",
+        "keys",
+        "ledger",
+        "next_account_id",
+        "next_asset_id",
+        "reversals",
+        "transactions",
+    )
+
+    def __init__(self, ledger: str, head: Head, *, next_account_id: int = 1, next_asset_id: int = 1) -> None:
+        self.ledger = ledger
+        self.framed = framed(ledger)
+        self.head = head
+        self.next_account_id = next_account_id
+        self.next_asset_id = next_asset_id
+        self.assets: dict[str, Asset | None] = {}
+        self.asset_records: dict[str, AssetRecord] = {}
+        self.accounts: dict[str, AccountVersion | None] = {}
+        # Debit-positive posted balances by (account id, asset id); absent from
+        # the database means 0 here.
+        self.balances: dict[tuple[int, int], int] = {}
+        self.keys: dict[str, Transaction | None] = {}
+        self.transactions: dict[int, Transaction | None] = {}
+        # The reversal's sequence by the origin's.
+        self.reversals: dict[int, int] = {}
+        self._undo: list[tuple[Any, Any, Any]] | None = None
+
+    def put(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
+        """Changes one place of the books, so that `undo` can change it back."""
+        if self._undo is not None:
+            self._undo.append((mapping, key, mapping.get(key, _MISSING)))
+        mapping[key] = value
+
+    def begin(self) -> tuple[Head, int, int]:
+        """Starts to remember changes; the answer is for `undo`."""
+        self._undo = []
+        return self.head, self.next_account_id, self.next_asset_id
+
+    def keep(self) -> None:
+        """Forgets how to change back."""
+        self._undo = None
+
+    def undo(self, mark: tuple[Head, int, int]) -> None:
+        """Changes everything back since `begin`: a refused unit leaves the books as they were."""
+        for mapping, key, value in reversed(self._undo or ()):
+            if value is _MISSING:
+                del mapping[key]
+            else:
+                mapping[key] = value
+        self._undo = None
+        self.head, self.next_account_id, self.next_asset_id = mark
+
+    def forget_batch(self) -> None:
+        """Drops what was looked up for one batch only."""
+        self.keys.clear()
+        self.transactions.clear()
+        self.reversals.clear()
+        self.asset_records.clear()
+
+    def size(self) -> int:
+        """How many places are held; a lane's memory is bounded by it."""
+        return len(self.accounts) + len(self.balances) + len(self.assets)

@@ -1,0 +1,135 @@
+"""The chain: what each record's hash covers, byte for byte.
+
+    hash      = SHA-256(version ‖ ledger ‖ sequence ‖ previous hash ‖ SHA-256(canonical))
+    canonical = record kind ‖ record_time ‖ created_by ‖ the kind's fields in fixed order
+
+Strings are UTF-8 behind a 4-byte big-endian length, integers big-endian of fixed
+width, never JSON and never protobuf bytes: both have more than one spelling for
+the same content. What may later be erased (description, metadata, external_ref)
+enters only as `details digest = SHA-256(salt ‖ details)`, so that a record still
+verifies after redaction. docs/chain.md says it well enough to be written again in
+another language; tests hold golden vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from struct import Struct
+
+VERSION = b"\x01"
+# What the first record chains to.
+GENESIS = bytes(32)
+
+_LEDGER = b"\x01"
+_ASSET = b"\x02"
+_ACCOUNT = b"\x03"
+_TRANSACTION = b"\x04"
+
+_u32 = Struct(">I").pack
+_u64 = Struct(">Q").pack
+_i64 = Struct(">q").pack
+# effective_time, whether the caller gave it, reverses.
+_times = Struct(">qBQ").pack
+
+# Side and layer of a posted entry, as one prefix of its frame.
+POSTED_DEBIT = b"\x01\x00"
+POSTED_CREDIT = b"\x02\x00"
+
+
+def framed(text: str) -> bytes:
+    """A string as the chain writes it: its UTF-8 length in 4 bytes, then the bytes."""
+    data = text.encode()
+    return _u32(len(data)) + data
+
+
+def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical: bytes) -> bytes:
+    """The hash of a record, chained to the one before it."""
+    return sha256(VERSION + ledger_framed + _u64(sequence) + previous + sha256(canonical).digest()).digest()
+
+
+def details_digest(salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str) -> bytes:
+    """The salted digest of what may be erased from a record."""
+    if metadata:
+        pairs = sorted((key.encode(), value.encode()) for key, value in metadata.items())
+        middle = _u32(len(pairs)) + b"".join(
+            _u32(len(key)) + key + _u32(len(value)) + value for key, value in pairs
+        )
+    else:
+        middle = b"\x00\x00\x00\x00"
+    return sha256(salt + framed(description) + middle + framed(external_ref)).digest()
+
+
+def ledger_canonical(record_time: int, created_by: str, digest: bytes) -> bytes:
+    """A ledger's first record; its name is in every hash already."""
+    return _LEDGER + _i64(record_time) + framed(created_by) + digest
+
+
+def asset_canonical(record_time: int, created_by: str, code_framed: bytes, scale: int) -> bytes:
+    """An asset's creation."""
+    return _ASSET + _i64(record_time) + framed(created_by) + code_framed + bytes((scale,))
+
+
+def account_canonical(
+    record_time: int,
+    created_by: str,
+    name_framed: bytes,
+    account_type: int,
+    version: int,
+    limits: Iterable[tuple[str, int | None, int | None]],
+    digest: bytes,
+) -> bytes:
+    """An account's opening or change: limits by asset code in bytewise order, each bound behind a flag."""
+    ordered = sorted(limits, key=lambda limit: limit[0].encode())
+    parts = [
+        _ACCOUNT,
+        _i64(record_time),
+        framed(created_by),
+        name_framed,
+        bytes((account_type,)),
+        _u32(version),
+        _u32(len(ordered)),
+    ]
+    for code, balance_min, balance_max in ordered:
+        parts.append(framed(code))
+        for bound in (balance_min, balance_max):
+            parts.append(b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True))
+    parts.append(digest)
+    return b"".join(parts)
+
+
+def transaction_canonical(
+    record_time: int,
+    created_by_framed: bytes,
+    idempotency_key: str,
+    kind: str,
+    effective_time: int,
+    effective_time_given: bool,
+    reverses: int,
+    digest: bytes,
+    entries: list[bytes],
+) -> bytes:
+    """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`)."""
+    return b"".join(
+        (
+            _TRANSACTION,
+            _i64(record_time),
+            created_by_framed,
+            framed(idempotency_key),
+            framed(kind),
+            _times(effective_time, effective_time_given, reverses),
+            digest,
+            _u32(len(entries)),
+            *entries,
+        )
+    )
+
+
+def entry_frame(account_framed: bytes, is_debit: bool, amount: int, asset_framed: bytes) -> bytes:
+    """One posted entry: side, layer 0, account, the amount in 16 bytes, asset."""
+    return (
+        (POSTED_DEBIT if is_debit else POSTED_CREDIT)
+        + account_framed
+        + amount.to_bytes(16, "big")
+        + asset_framed
+    )

@@ -1,0 +1,412 @@
+"""The heart: `decide(unit, books)` says what becomes of drafts. Pure.
+
+A unit is one draft or one atomic group. Drafts are judged in order, each seeing
+the ones before it, so a batch of N gives what N single posts in order give. The
+order of judgement within a draft is: key, names, state; form was judged when the
+draft was made. What is decided changes the books at once; what is refused leaves
+them as they were. Nothing is written here: a refusal never has rows to undo.
+
+The same function serves one Post, a batch of 8,192, and `verify`, which replays a
+whole journal with the recorded times and salts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias, assert_never
+
+from ledger_server.domain import chain
+from ledger_server.domain.accounts import (
+    Account,
+    AccountDraft,
+    AccountVersion,
+    Asset,
+    AssetDraft,
+    AssetRecord,
+    Head,
+)
+from ledger_server.domain.amounts import AMOUNT_MAX
+from ledger_server.domain.books import Books
+from ledger_server.domain.content import account_differences, post_differences, reverse_differences
+from ledger_server.domain.refusals import (
+    AccountAlreadyExists,
+    AccountNotFound,
+    AmountOverflow,
+    AssetAlreadyExists,
+    AssetNotFound,
+    AtomicGroupRefused,
+    BalanceLimitExceeded,
+    IdempotencyKeyReused,
+    InsufficientFunds,
+    Refusal,
+    ReversalAlreadyExists,
+    ReversalForbiddenType,
+    ValidationFailed,
+    Violation,
+    transaction_not_found,
+)
+from ledger_server.domain.transactions import Entry, EntryDraft, PostDraft, ReverseDraft, Transaction
+
+Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft
+Record: TypeAlias = Transaction | AccountVersion | AssetRecord
+
+
+class Recorded(NamedTuple):
+    """A yes: the record, and whether it had been recorded before."""
+
+    record: Record
+    replayed: bool
+
+
+Decision: TypeAlias = Recorded | Refusal
+
+
+class Moment(NamedTuple):
+    """What a batch is stamped with: its record_time in microseconds, and a source of 16-byte salts."""
+
+    record_time: int
+    salt: Callable[[], bytes]
+
+
+def decide(unit: Sequence[Draft], books: Books, moment: Moment, *, atomic: bool = False) -> list[Decision]:
+    """Judges the drafts in order and changes the books by what is recorded.
+
+    Atomic: a replay counts as success; one refusal refuses all, the others
+    answer AtomicGroupRefused with the culprit's index.
+    """
+    if not atomic:
+        return [_decide_one(draft, books, moment) for draft in unit]
+    mark = books.begin()
+    decisions: list[Decision] = []
+    for index, draft in enumerate(unit):
+        decision = _decide_one(draft, books, moment)
+        if isinstance(decision, Refusal):
+            books.undo(mark)
+            return _refuse_all(len(unit), index, decision)
+        decisions.append(decision)
+    books.keep()
+    return decisions
+
+
+def _refuse_all(count: int, culprit: int, refusal: Refusal) -> list[Decision]:
+    others = AtomicGroupRefused(
+        f"operation {culprit} of the atomic batch was refused with {refusal.reason}; nothing was recorded",
+        culprit_index=culprit,
+        culprit_reason=refusal.reason,
+    )
+    return [refusal if index == culprit else others for index in range(count)]
+
+
+def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
+    if isinstance(draft, PostDraft):
+        return _post(draft, books, moment)
+    if isinstance(draft, ReverseDraft):
+        return _reverse(draft, books, moment)
+    if isinstance(draft, AccountDraft):
+        return _open_account(draft, books, moment)
+    if isinstance(draft, AssetDraft):
+        return _create_asset(draft, books, moment)
+    assert_never(draft)
+
+
+def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
+    if draft.idempotency_key:
+        recorded = books.keys[draft.idempotency_key]
+        if recorded is not None:
+            differing = post_differences(draft, recorded)
+            return _replay(draft.idempotency_key, recorded, differing)
+    return _record(
+        books,
+        moment,
+        draft.entries,
+        idempotency_key=draft.idempotency_key,
+        kind=draft.kind,
+        effective_time=draft.effective_time,
+        description=draft.description,
+        metadata=draft.metadata,
+        external_ref=draft.external_ref,
+        created_by=draft.created_by,
+        validate_only=draft.validate_only,
+    )
+
+
+def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
+    origin = books.keys[draft.origin] if isinstance(draft.origin, str) else books.transactions[draft.origin]
+    if draft.idempotency_key:
+        recorded = books.keys[draft.idempotency_key]
+        if recorded is not None:
+            differing = reverse_differences(draft, origin.sequence if origin else 0, recorded)
+            return _replay(draft.idempotency_key, recorded, differing)
+    if origin is None:
+        return transaction_not_found(books.ledger, draft.origin)
+    if origin.reverses:
+        return ReversalForbiddenType(
+            f"transaction {origin.sequence} is itself the reversal of {origin.reverses};"
+            " post a new transaction instead",
+            sequence=origin.sequence,
+            reverses=origin.reverses,
+        )
+    reversed_by = books.reversals.get(origin.sequence)
+    if reversed_by is not None:
+        return ReversalAlreadyExists(
+            f"transaction {origin.sequence} was reversed by {reversed_by}",
+            sequence=origin.sequence,
+            reversed_by=reversed_by,
+        )
+    return _record(
+        books,
+        moment,
+        tuple(
+            EntryDraft(entry.account.name, not entry.is_debit, entry.amount, entry.asset.code)
+            for entry in origin.entries
+        ),
+        idempotency_key=draft.idempotency_key,
+        kind=origin.kind,
+        effective_time=draft.effective_time,
+        description=draft.description,
+        metadata=draft.metadata,
+        external_ref="",
+        created_by=draft.created_by,
+        reverses=origin.sequence,
+    )
+
+
+def _replay(key: str, recorded: Transaction, differing: list[str]) -> Decision:
+    if not differing:
+        return Recorded(recorded, True)
+    return IdempotencyKeyReused(
+        f"idempotency key {key!r} was used for transaction {recorded.sequence} with another"
+        f" {', '.join(differing)}; use a new key for a new intention",
+        idempotency_key=key,
+        sequence=recorded.sequence,
+        differing_fields=",".join(differing),
+    )
+
+
+def _record(
+    books: Books,
+    moment: Moment,
+    lines: Sequence[EntryDraft],
+    *,
+    idempotency_key: str,
+    kind: str,
+    effective_time: int | None,
+    description: str,
+    metadata: object,
+    external_ref: str,
+    created_by: str,
+    reverses: int = 0,
+    validate_only: bool = False,
+) -> Decision:
+    """Judges a transaction against accounts and balances, and records it."""
+    accounts, assets, balances = books.accounts, books.assets, books.balances
+    moved: dict[tuple[int, int], int] = {}
+    bounded: dict[tuple[int, int], AccountVersion] = {}
+    entries: list[Entry] = []
+    frames: list[bytes] = []
+    for name, is_debit, amount, code in lines:
+        version = accounts[name]
+        if version is None:
+            return AccountNotFound(
+                f"no account {name!r} in ledger {books.ledger!r}; create it first", account=name
+            )
+        asset = assets[code]
+        if asset is None:
+            return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)
+        account = version.account
+        place = (account.account_id, asset.asset_id)
+        balance = moved.get(place)
+        if balance is None:
+            balance = balances[place]
+            if version.limits:
+                bounded[place] = version
+        balance = balance + amount if is_debit else balance - amount
+        if not -AMOUNT_MAX <= balance <= AMOUNT_MAX:
+            return AmountOverflow(
+                f"the balance of {name!r} would need more than 38 digits of {code}", account=name, asset=code
+            )
+        moved[place] = balance
+        entries.append(Entry(account, is_debit, amount, asset, balance))
+        frames.append(chain.entry_frame(account.framed, is_debit, amount, asset.framed))
+    for place, version in bounded.items():
+        refusal = _bound(books, version, place, moved[place], entries)
+        if refusal is not None:
+            return refusal
+
+    record_time = moment.record_time
+    sequence = books.head.sequence + 1
+    given = effective_time is not None
+    when = record_time if effective_time is None else effective_time
+    salt = moment.salt()
+    if validate_only:
+        sequence, record_hash = 0, b""
+    else:
+        record_hash = chain.record_hash(
+            books.framed,
+            sequence,
+            books.head.hash,
+            chain.transaction_canonical(
+                record_time,
+                chain.framed(created_by),
+                idempotency_key,
+                kind,
+                when,
+                given,
+                reverses,
+                chain.details_digest(salt, description, metadata, external_ref),  # type: ignore[arg-type]
+                frames,
+            ),
+        )
+    transaction = Transaction(
+        sequence,
+        kind,
+        idempotency_key,
+        tuple(entries),
+        when,
+        given,
+        record_time,
+        created_by,
+        description,
+        metadata,  # type: ignore[arg-type]
+        external_ref,
+        reverses,
+        salt,
+        record_hash,
+    )
+    if validate_only:
+        return Recorded(transaction, False)
+    for place, balance in moved.items():
+        books.put(balances, place, balance)
+    if idempotency_key:
+        books.put(books.keys, idempotency_key, transaction)
+    books.put(books.transactions, sequence, transaction)
+    if reverses:
+        books.put(books.reversals, reverses, sequence)
+    books.head = Head(sequence, record_hash, record_time, books.head.epoch)
+    return Recorded(transaction, False)
+
+
+def _bound(
+    books: Books,
+    version: AccountVersion,
+    place: tuple[int, int],
+    balance_after: int,
+    entries: Sequence[Entry],
+) -> Refusal | None:
+    """Judges one account's net effect in one asset against its bounds.
+
+    Only a move toward a bound can be refused: what improves an account never is.
+    """
+    asset = next(entry.asset for entry in entries if entry.asset.asset_id == place[1])
+    limit = version.limits.get(asset.code)
+    if limit is None:
+        return None
+    account = version.account
+    before = books.balances[place] * account.sign
+    after = balance_after * account.sign
+    if after < before and limit.balance_min is not None and after < limit.balance_min:
+        return InsufficientFunds(
+            f"{account.name} would fall to {after} {asset.code}; it has {before}"
+            f" and its minimum is {limit.balance_min}",
+            account=account.name,
+            asset=asset.code,
+            balance=before,
+            balance_min=limit.balance_min,
+            balance_after=after,
+            shortfall=limit.balance_min - after,
+            sequence=books.head.sequence,
+        )
+    if after > before and limit.balance_max is not None and after > limit.balance_max:
+        return BalanceLimitExceeded(
+            f"{account.name} would rise to {after} {asset.code}; it has {before}"
+            f" and its maximum is {limit.balance_max}",
+            account=account.name,
+            asset=asset.code,
+            balance=before,
+            balance_max=limit.balance_max,
+            balance_after=after,
+            shortfall=after - limit.balance_max,
+            sequence=books.head.sequence,
+        )
+    return None
+
+
+def _open_account(draft: AccountDraft, books: Books, moment: Moment) -> Decision:
+    existing = books.accounts[draft.name]
+    if existing is not None:
+        differing = account_differences(draft, existing)
+        if not differing:
+            return Recorded(existing, True)
+        return AccountAlreadyExists(
+            f"account {draft.name!r} exists with another {', '.join(differing)}",
+            account=draft.name,
+            differing_fields=",".join(differing),
+            sequence=existing.sequence,
+        )
+    for code, limit in draft.limits.items():
+        if books.assets[code] is None:
+            return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)
+        if (limit.balance_min or 0) > 0 or (limit.balance_max or 0) < 0:
+            fault = "excludes zero, where a new account stands"
+            return ValidationFailed(
+                f"the limit of {draft.name!r} in {code} {fault}",
+                violations=(Violation("account.limits", f"the limit in {code} {fault}"),),
+            )
+    sequence = books.head.sequence + 1
+    salt = moment.salt()
+    account = Account.of(books.next_account_id, draft.name, draft.type)
+    limits = {code: draft.limits[code] for code in sorted(draft.limits, key=str.encode)}
+    record_hash = chain.record_hash(
+        books.framed,
+        sequence,
+        books.head.hash,
+        chain.account_canonical(
+            moment.record_time,
+            draft.created_by,
+            account.framed,
+            draft.type,
+            1,
+            [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
+            chain.details_digest(salt, "", draft.metadata, ""),
+        ),
+    )
+    opened = AccountVersion(
+        account, 1, limits, draft.metadata, sequence, moment.record_time, draft.created_by, salt, record_hash
+    )
+    books.put(books.accounts, draft.name, opened)
+    for asset in books.assets.values():
+        if asset is not None:
+            books.put(books.balances, (account.account_id, asset.asset_id), 0)
+    books.next_account_id += 1
+    books.head = Head(sequence, record_hash, moment.record_time, books.head.epoch)
+    return Recorded(opened, False)
+
+
+def _create_asset(draft: AssetDraft, books: Books, moment: Moment) -> Decision:
+    existing = books.assets[draft.code]
+    if existing is not None:
+        if existing.scale == draft.scale:
+            return Recorded(books.asset_records[draft.code], True)
+        return AssetAlreadyExists(
+            f"asset {draft.code!r} exists with scale {existing.scale}; a scale never changes",
+            asset=draft.code,
+            scale=existing.scale,
+            differing_fields="scale",
+        )
+    sequence = books.head.sequence + 1
+    asset = Asset.of(books.next_asset_id, draft.code, draft.scale)
+    record_hash = chain.record_hash(
+        books.framed,
+        sequence,
+        books.head.hash,
+        chain.asset_canonical(moment.record_time, draft.created_by, asset.framed, draft.scale),
+    )
+    created = AssetRecord(asset, sequence, moment.record_time, draft.created_by, record_hash)
+    books.put(books.assets, draft.code, asset)
+    books.put(books.asset_records, draft.code, created)
+    for version in books.accounts.values():
+        if version is not None:
+            books.put(books.balances, (version.account.account_id, asset.asset_id), 0)
+    books.next_asset_id += 1
+    books.head = Head(sequence, record_hash, moment.record_time, books.head.epoch)
+    return Recorded(created, False)

@@ -1,0 +1,268 @@
+"""Every expected no of the ledger, by reason.
+
+    Refusal
+    ├── InvalidRequest ─ bad input, judged before any state
+    │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
+    │   ├── UnbalancedTransaction   └── AssetMismatch
+    ├── NotFound
+    │   ├── LedgerNotFound          ├── AccountNotFound
+    │   ├── AssetNotFound           └── TransactionNotFound
+    ├── AlreadyExists
+    │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
+    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   └── AccountAlreadyExists
+    ├── Precondition ─ the state of the books says no
+    │   ├── InsufficientFunds       ├── BalanceLimitExceeded
+    │   ├── ReversalForbiddenType   └── SequenceNotReached
+    ├── AmountOverflow
+    ├── Aborted ─ nothing was recorded; the same request may succeed
+    │   ├── Contention              └── AtomicGroupRefused
+    ├── Exhausted
+    │   ├── Overloaded              └── BatchTooLarge
+    ├── Unavailable
+    │   ├── DatabaseUnavailable     ├── OutcomeUnknown       └── ShuttingDown
+    └── InvariantBroken ─ a bug or damage: told without facts, logged with them
+
+A refusal is a value: `decide` returns it, the verbs raise it, `rpc.status` alone
+turns it into a status. Its message says what was asked, what stands and what to
+do; its facts are for machines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with one field of a request."""
+
+    field: str
+    description: str
+
+
+class Refusal(Exception):
+    """An expected no, with a stable reason, a sentence and facts."""
+
+    reason: ClassVar[str] = "REFUSED"
+    # Seconds after which a retry may succeed; None where a retry does not help.
+    retry_after_s: float | None = None
+
+    def __init__(self, message: str, /, *, violations: tuple[Violation, ...] = (), **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = {name: str(value) for name, value in facts.items()}
+        self.violations = violations
+
+
+class InvalidRequest(Refusal):
+    """The request is malformed; the same request is never accepted."""
+
+
+class ValidationFailed(InvalidRequest):
+    """At least one field is outside its documented bounds."""
+
+    reason = "VALIDATION_FAILED"
+
+
+class AmountInvalid(InvalidRequest):
+    """An amount is not a positive number of at most 38 digits."""
+
+    reason = "AMOUNT_INVALID"
+
+
+class UnbalancedTransaction(InvalidRequest):
+    """Debits and credits differ in at least one asset."""
+
+    reason = "UNBALANCED_TRANSACTION"
+
+
+class AssetMismatch(InvalidRequest):
+    """One asset is only debited and another only credited."""
+
+    reason = "ASSET_MISMATCH"
+
+
+class PageTokenInvalid(InvalidRequest):
+    """The page token is not one of ours, or belongs to another request."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+
+class NotFound(Refusal):
+    """What was named does not exist, or is not the caller's to see."""
+
+
+class LedgerNotFound(NotFound):
+    """No such ledger."""
+
+    reason = "LEDGER_NOT_FOUND"
+
+
+class AccountNotFound(NotFound):
+    """No such account in this ledger."""
+
+    reason = "ACCOUNT_NOT_FOUND"
+
+
+class AssetNotFound(NotFound):
+    """No such asset in this ledger."""
+
+    reason = "ASSET_NOT_FOUND"
+
+
+class TransactionNotFound(NotFound):
+    """No such transaction in this ledger."""
+
+    reason = "TRANSACTION_NOT_FOUND"
+
+
+def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
+    """No transaction of this sequence or idempotency key."""
+    if isinstance(name, str):
+        return TransactionNotFound(
+            f"no transaction with idempotency key {name!r} in ledger {ledger!r}", idempotency_key=name
+        )
+    return TransactionNotFound(f"no transaction with sequence {name} in ledger {ledger!r}", sequence=name)
+
+
+class AlreadyExists(Refusal):
+    """The name is taken by something else."""
+
+
+class IdempotencyKeyReused(AlreadyExists):
+    """The idempotency key was used for other content."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+class ReversalAlreadyExists(AlreadyExists):
+    """The transaction has been reversed."""
+
+    reason = "REVERSAL_ALREADY_EXISTS"
+
+
+class LedgerAlreadyExists(AlreadyExists):
+    """A ledger of this name exists with other content."""
+
+    reason = "LEDGER_ALREADY_EXISTS"
+
+
+class AssetAlreadyExists(AlreadyExists):
+    """An asset of this code exists with another scale."""
+
+    reason = "ASSET_ALREADY_EXISTS"
+
+
+class AccountAlreadyExists(AlreadyExists):
+    """An account of this name exists with other content."""
+
+    reason = "ACCOUNT_ALREADY_EXISTS"
+
+
+class Precondition(Refusal):
+    """The state of the books does not allow it."""
+
+
+class InsufficientFunds(Precondition):
+    """A balance would fall below its lower bound."""
+
+    reason = "INSUFFICIENT_FUNDS"
+
+
+class BalanceLimitExceeded(Precondition):
+    """A balance would rise above its upper bound."""
+
+    reason = "BALANCE_LIMIT_EXCEEDED"
+
+
+class ReversalForbiddenType(Precondition):
+    """A reversal cannot be reversed."""
+
+    reason = "REVERSAL_FORBIDDEN_TYPE"
+
+
+class SequenceNotReached(Precondition):
+    """The ledger has not reached the asked sequence."""
+
+    reason = "SEQUENCE_NOT_REACHED"
+
+
+class AmountOverflow(Refusal):
+    """A balance would need more than 38 digits."""
+
+    reason = "AMOUNT_OVERFLOW"
+
+
+class Aborted(Refusal):
+    """Nothing was recorded; the same request may succeed when tried again."""
+
+
+class Contention(Aborted):
+    """Other writers kept winning after all internal retries."""
+
+    reason = "CONTENTION"
+    retry_after_s = 0.1
+
+
+class AtomicGroupRefused(Aborted):
+    """Another operation of the same atomic batch was refused."""
+
+    reason = "ATOMIC_GROUP_REFUSED"
+
+
+class Exhausted(Refusal):
+    """A bound on resources was reached."""
+
+
+class Overloaded(Exhausted):
+    """Too many calls wait already."""
+
+    reason = "OVERLOADED"
+    retry_after_s = 0.25
+
+
+class BatchTooLarge(Exhausted):
+    """The batch, or the answer it could need, is larger than allowed."""
+
+    reason = "BATCH_TOO_LARGE"
+
+
+class Unavailable(Refusal):
+    """The service cannot answer now."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer; nothing was recorded."""
+
+    reason = "DATABASE_UNAVAILABLE"
+    retry_after_s = 1.0
+
+
+class OutcomeUnknown(Unavailable):
+    """The commit may or may not have happened; ask again with the same key."""
+
+    reason = "OUTCOME_UNKNOWN"
+    retry_after_s = 1.0
+
+
+class ShuttingDown(Unavailable):
+    """The server is draining; another one, or this one restarted, will answer."""
+
+    reason = "SHUTTING_DOWN"
+    retry_after_s = 1.0
+
+
+class InvariantBroken(Refusal):
+    """Something that must never be was found; told to operators, not to callers."""
+
+    reason = "LEDGER_INVARIANT_BROKEN"
+
+
+def invalid(violations: list[Violation]) -> InvalidRequest:
+    """All violations of a request as one refusal, AMOUNT_INVALID where every one of them is an amount's."""
+    amounts_only = all(violation.field.rpartition(".")[2] == "amount" for violation in violations)
+    kind = AmountInvalid if amounts_only else ValidationFailed
+    first = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return kind(f"{first.field}: {first.description}{more}", violations=tuple(violations))

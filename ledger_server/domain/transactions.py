@@ -1,0 +1,135 @@
+"""Drafts, entries and transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ledger_server.domain.accounts import Account, Asset, Side
+from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
+
+ENTRIES_MAX = 1000
+
+
+class EntryDraft(NamedTuple):
+    """One line of what a caller asks: names, a positive amount in minor units."""
+
+    account: str
+    is_debit: bool
+    amount: int
+    asset: str
+
+
+class Entry(NamedTuple):
+    """One line of a recorded transaction; `balance_after` is debit-positive."""
+
+    account: Account
+    is_debit: bool
+    amount: int
+    asset: Asset
+    balance_after: int
+
+    @property
+    def side(self) -> Side:
+        """The side as an enum."""
+        return Side.DEBIT if self.is_debit else Side.CREDIT
+
+
+@dataclass(frozen=True, slots=True)
+class PostDraft:
+    """A transaction that a caller asks to record. It is balanced: an unbalanced one cannot exist.
+
+    Times are microseconds since 1970 in UTC; `effective_time` is None where the
+    caller gave none. Raises UnbalancedTransaction or AssetMismatch.
+    """
+
+    entries: tuple[EntryDraft, ...]
+    idempotency_key: str
+    kind: str
+    effective_time: int | None
+    description: str
+    metadata: Mapping[str, str]
+    external_ref: str
+    created_by: str
+    validate_only: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.entries) == 2:
+            # Nearly every transaction: two lines, one asset.
+            first, second = self.entries
+            if (
+                first.amount == second.amount
+                and first.asset == second.asset
+                and first.is_debit is not second.is_debit
+            ):
+                return
+        _balance(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseDraft:
+    """A reversal that a caller asks to record, of a transaction named by sequence or by key."""
+
+    origin: int | str
+    idempotency_key: str
+    effective_time: int | None
+    description: str
+    metadata: Mapping[str, str]
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A recorded transaction: balanced, immutable.
+
+    `description`, `metadata` and `external_ref` are None once redacted, and then
+    `details_digest` stands in their place. `reversed_by` and `reverses` are 0
+    where there is none. `sequence` is 0 and `hash` empty in the answer to a
+    validate_only draft.
+    """
+
+    sequence: int
+    kind: str
+    idempotency_key: str
+    entries: tuple[Entry, ...]
+    effective_time: int
+    effective_time_given: bool
+    record_time: int
+    created_by: str
+    description: str | None
+    metadata: Mapping[str, str] | None
+    external_ref: str | None
+    reverses: int
+    salt: bytes
+    hash: bytes
+    reversed_by: int = 0
+    details_digest: bytes | None = None
+
+
+def _balance(entries: tuple[EntryDraft, ...]) -> None:
+    totals: dict[str, list[int]] = {}
+    for entry in entries:
+        total = totals.setdefault(entry.asset, [0, 0])
+        total[0 if entry.is_debit else 1] += entry.amount
+    unequal = {asset: total for asset, total in totals.items() if total[0] != total[1]}
+    if not unequal:
+        return
+    only_debited = [asset for asset, total in unequal.items() if total[1] == 0]
+    only_credited = [asset for asset, total in unequal.items() if total[0] == 0]
+    if only_debited and only_credited and len(only_debited) + len(only_credited) == len(unequal):
+        raise AssetMismatch(
+            f"{only_debited[0]} is only debited and {only_credited[0]} only credited;"
+            " an exchange needs an entry on the other side in each asset",
+            debited=",".join(only_debited[:10]),
+            credited=",".join(only_credited[:10]),
+        )
+    asset, (debits, credits) = next(iter(unequal.items()))
+    raise UnbalancedTransaction(
+        f"debits and credits of {asset} differ: {debits} debited, {credits} credited;"
+        " they must be equal in every asset",
+        asset=asset,
+        debits=debits,
+        credits=credits,
+        difference=debits - credits,
+    )

@@ -1,0 +1,1 @@
+"""Floor 3: gRPC. The only floor that imports grpc and the generated contract."""

@@ -1,0 +1,108 @@
+"""AccountService: read, do, write."""
+
+from __future__ import annotations
+
+import grpc
+
+from ledger.v1 import account_service_pb2 as pb
+from ledger.v1 import account_service_pb2_grpc
+from ledger.v1 import ledger_pb2 as nouns_pb
+from ledger_server.domain.accounts import AccountVersion
+from ledger_server.rpc import limits, requests, responses
+from ledger_server.rpc.answering import answering, principal
+from ledger_server.rpc.page_tokens import page_token, position
+from ledger_server.rpc.requests import Form
+from ledger_server.service.ledger import Ledgers
+
+
+class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
+    """Opening accounts and looking them up, over the wire."""
+
+    def __init__(self, ledgers: Ledgers) -> None:
+        self._ledgers = ledgers
+
+    @answering
+    def CreateAccount(
+        self, request: pb.CreateAccountRequest, context: grpc.ServicerContext
+    ) -> pb.CreateAccountResponse:
+        """Opens an account."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        draft = requests.account_draft(request.account, principal(context), form, "account")
+        form.judge()
+        assert draft is not None
+        opened, replayed = self._ledgers.open_accounts(ledger, [draft])[0]
+        return _created(opened, replayed)
+
+    @answering
+    def BatchCreateAccounts(
+        self, request: pb.BatchCreateAccountsRequest, context: grpc.ServicerContext
+    ) -> pb.BatchCreateAccountsResponse:
+        """Opens several accounts, all or none."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        count = len(request.accounts)
+        if not 1 <= count <= limits.ACCOUNTS_PER_BATCH_MAX:
+            form.fault("accounts", f"has {count}; 1 to {limits.ACCOUNTS_PER_BATCH_MAX} are allowed")
+            form.judge()
+        by = principal(context)
+        drafts = [
+            requests.account_draft(given, by, form, f"accounts[{index}]")
+            for index, given in enumerate(request.accounts)
+        ]
+        form.judge()
+        opened = self._ledgers.open_accounts(ledger, [draft for draft in drafts if draft is not None])
+        return pb.BatchCreateAccountsResponse(accounts=[_created(*one) for one in opened])
+
+    @answering
+    def GetAccount(
+        self, request: pb.GetAccountRequest, context: grpc.ServicerContext
+    ) -> pb.GetAccountResponse:
+        """Answers one account."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        name = form.account(request.name, "name")
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        version, at = self._ledgers.account(ledger, name, min_sequence)
+        return pb.GetAccountResponse(account=responses.account(version), sequence=at)
+
+    @answering
+    def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: grpc.ServicerContext
+    ) -> pb.ListAccountsResponse:
+        """Lists accounts by name."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        prefix = form.account(request.prefix, "prefix") if request.prefix else ""
+        if request.type not in nouns_pb.AccountType.values():
+            form.fault("type", f"{request.type} is not an AccountType")
+        count = form.page_size(request.page_size)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        at, after = position(request, int, str) or (None, "")
+        found, has_more, at = self._ledgers.account_page(
+            ledger,
+            prefix=prefix,
+            account_type=request.type,
+            after=after,
+            at=at,
+            count=count,
+            min_sequence=min_sequence,
+        )
+        answer = pb.ListAccountsResponse(sequence=at)
+        size_bytes = 0
+        for version in found:
+            message = responses.account(version)
+            size_bytes += message.ByteSize() + 8
+            if size_bytes > limits.PAGE_BYTES_MAX and answer.accounts:
+                has_more = True
+                break
+            answer.accounts.append(message)
+        if has_more:
+            answer.next_page_token = page_token(request, at, answer.accounts[-1].name)
+        return answer
+
+
+def _created(opened: AccountVersion, replayed: bool) -> pb.CreateAccountResponse:
+    return pb.CreateAccountResponse(account=responses.account(opened), hash=opened.hash, replayed=replayed)

@@ -1,0 +1,1 @@
+"""Interceptors: one concern each; rpc/server.py orders them."""

@@ -1,0 +1,130 @@
+"""Admission: which calls may start, and what bytes that do not parse are answered.
+
+gRPC for Python queues calls without bound when its threads are busy, answers
+INTERNAL to bytes that do not parse, and takes every open stream for a worker. Here
+a call is admitted only while fewer than the limit are in flight; the others are
+answered OVERLOADED by a small pool of their own, so that saying no never waits
+behind the work. While the server drains, new calls are answered SHUTTING_DOWN.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from ledger_server.domain.refusals import Overloaded, Refusal, ShuttingDown, ValidationFailed, Violation
+from ledger_server.rpc.answering import abort
+
+_REFUSING_THREADS = 2
+# Health and reflection must answer when nothing else does.
+_ALWAYS_ADMITTED = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+
+class CountingPool(ThreadPoolExecutor):
+    """A thread pool that knows how many of its calls are queued or running."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="call")
+        self.in_flight = 0
+        self._count_lock = threading.Lock()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Counts the call until it is done, however it ends."""
+        with self._count_lock:
+            self.in_flight += 1
+        try:
+            future = super().submit(fn, *args, **kwargs)
+        except BaseException:
+            self._done(None)
+            raise
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, future: Future[Any] | None) -> None:
+        with self._count_lock:
+            self.in_flight -= 1
+
+
+class _Garbage:
+    """Stands for a request whose bytes did not parse."""
+
+
+class Admission(grpc.ServerInterceptor):
+    """Admits calls while fewer than `in_flight_max` are in flight."""
+
+    def __init__(self, pool: CountingPool, in_flight_max: int) -> None:
+        self._pool = pool
+        self._in_flight_max = in_flight_max
+        self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="refuse")
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on every new call is answered SHUTTING_DOWN."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Ends the refusing threads."""
+        self._refusing.shutdown(wait=False)
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Runs on gRPC's one serving thread: it decides and never waits."""
+        handler = continuation(details)
+        if handler is None or details.method.startswith(_ALWAYS_ADMITTED):
+            return handler
+        if self._draining:
+            return self._refusal(
+                handler, ShuttingDown("the server is shutting down; try another one, or again later")
+            )
+        if self._pool.in_flight >= self._in_flight_max:
+            return self._refusal(
+                handler,
+                Overloaded(
+                    f"{self._in_flight_max} calls are in flight already; try again later",
+                    in_flight_max=self._in_flight_max,
+                ),
+            )
+        return _parsing(handler)
+
+    def _refusal(self, handler: grpc.RpcMethodHandler[Any, Any], refusal: Refusal) -> grpc.RpcMethodHandler[Any, Any]:
+        def refuse(request: Any, context: grpc.ServicerContext) -> Any:
+            abort(context, refusal)
+
+        # Read by gRPC when it picks the pool for a handler, as its own health service does.
+        refuse.experimental_thread_pool = self._refusing  # type: ignore[attr-defined]
+        return grpc.unary_unary_rpc_method_handler(refuse, None, handler.response_serializer)
+
+
+def _parsing(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    """The unary handler, with bytes that do not parse answered INVALID_ARGUMENT."""
+    parse, behave = handler.request_deserializer, handler.unary_unary
+    if parse is None or behave is None:
+        return handler
+
+    def parse_or_garbage(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except Exception:
+            return _Garbage()
+
+    def behave_or_refuse(request: Any, context: grpc.ServicerContext) -> Any:
+        if isinstance(request, _Garbage):
+            abort(
+                context,
+                ValidationFailed(
+                    "the request's bytes are not a message of this method",
+                    violations=(Violation("", "does not parse as protobuf"),),
+                ),
+            )
+        return behave(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(
+        behave_or_refuse, parse_or_garbage, handler.response_serializer
+    )

@@ -1,0 +1,224 @@
+"""LedgerService: read, do, write."""
+
+from __future__ import annotations
+
+import grpc
+
+from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import ledger_service_pb2_grpc
+from ledger_server.domain.reads import BalanceAnswer, BalanceAsk, SummedRow
+from ledger_server.domain.refusals import PageTokenInvalid
+from ledger_server.rpc import batches, limits, requests, responses
+from ledger_server.rpc.answering import answering, principal
+from ledger_server.rpc.page_tokens import page_token, position
+from ledger_server.rpc.requests import Form
+from ledger_server.service.ledger import Ledgers
+
+
+class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
+    """The journal's verbs over the wire."""
+
+    def __init__(self, ledgers: Ledgers) -> None:
+        self._ledgers = ledgers
+
+    @answering
+    def Post(self, request: pb.PostRequest, context: grpc.ServicerContext) -> pb.PostResponse:
+        """Records one transaction."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        draft = requests.post_draft(request, principal(context), form)
+        recorded, replayed = self._ledgers.post(ledger, draft)
+        return pb.PostResponse(transaction=responses.transaction(ledger, recorded), replayed=replayed)
+
+    @answering
+    def PostBatch(self, request: pb.PostBatchRequest, context: grpc.ServicerContext) -> pb.PostBatchResponse:
+        """Records several operations in order."""
+        drafts = requests.operation_drafts(request, principal(context))
+        is_full = request.view == pb.BATCH_VIEW_FULL
+        batches.check_answer_size(request, is_full=is_full)
+        decisions = batches.decide(self._ledgers, request.ledger, drafts, atomic=request.atomic)
+        return pb.PostBatchResponse(
+            results=[batches.result(request.ledger, decision, is_full=is_full) for decision in decisions]
+        )
+
+    @answering
+    def Reverse(self, request: pb.ReverseRequest, context: grpc.ServicerContext) -> pb.ReverseResponse:
+        """Records the mirror of a transaction."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        draft = requests.reverse_draft(request, principal(context), form)
+        recorded, replayed = self._ledgers.post(ledger, draft)
+        return pb.ReverseResponse(transaction=responses.transaction(ledger, recorded), replayed=replayed)
+
+    @answering
+    def GetTransaction(
+        self, request: pb.GetTransactionRequest, context: grpc.ServicerContext
+    ) -> pb.GetTransactionResponse:
+        """Answers one transaction."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        name = form.transaction(request.transaction)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        found, at = self._ledgers.transaction(ledger, name, min_sequence)
+        return pb.GetTransactionResponse(transaction=responses.transaction(ledger, found), sequence=at)
+
+    @answering
+    def ListTransactions(
+        self, request: pb.ListTransactionsRequest, context: grpc.ServicerContext
+    ) -> pb.ListTransactionsResponse:
+        """Lists transactions by sequence."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        wanted = requests.transaction_filter(request.filter, form)
+        newest_first = requests.is_newest_first(request.order, form)
+        count = form.page_size(request.page_size)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        at, place = position(request, int, int) or (None, None)
+        page = self._ledgers.transactions(
+            ledger,
+            wanted,
+            newest_first=newest_first,
+            position=place,
+            at=at,
+            count=count,
+            min_sequence=min_sequence,
+        )
+        answer = pb.ListTransactionsResponse(sequence=page.at)
+        go_on = page.position
+        size_bytes = 0
+        for recorded in page.transactions:
+            message = responses.transaction(ledger, recorded)
+            size_bytes += message.ByteSize() + 8
+            if size_bytes > limits.PAGE_BYTES_MAX and answer.transactions:
+                go_on = answer.transactions[-1].sequence
+                break
+            answer.transactions.append(message)
+        if go_on is not None:
+            answer.next_page_token = page_token(request, page.at, go_on)
+        return answer
+
+    @answering
+    def ListEntries(
+        self, request: pb.ListEntriesRequest, context: grpc.ServicerContext
+    ) -> pb.ListEntriesResponse:
+        """Lists an account's entries with running balances."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        account = form.account(request.account)
+        asset = form.asset(request.asset, optional=True)
+        newest_first = requests.is_newest_first(request.order, form)
+        count = form.page_size(request.page_size)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        at, sequence, index = position(request, int, int, int) or (None, None, None)
+        version, found, has_more, at = self._ledgers.entries(
+            ledger,
+            account,
+            asset=asset,
+            newest_first=newest_first,
+            position=None if sequence is None or index is None else (sequence, index),
+            at=at,
+            count=count,
+            min_sequence=min_sequence,
+        )
+        sign = responses.account_sign(version)
+        answer = pb.ListEntriesResponse(
+            entries=[responses.account_entry(account, sign, one) for one in found], sequence=at
+        )
+        if has_more:
+            answer.next_page_token = page_token(request, at, found[-1].sequence, found[-1].index)
+        return answer
+
+    @answering
+    def GetBalance(
+        self, request: pb.GetBalanceRequest, context: grpc.ServicerContext
+    ) -> pb.GetBalanceResponse:
+        """Answers an account's balance."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        ask = BalanceAsk(
+            form.account(request.account),
+            form.asset(request.asset, optional=True),
+            form.sequence(request.at_sequence, "at_sequence"),
+        )
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        found: BalanceAnswer
+        if request.recompute:
+            at, found = self._ledgers.recomputed_balances(ledger, ask, min_sequence)
+        else:
+            at, (found,) = self._ledgers.balances(ledger, [ask], min_sequence)
+        return pb.GetBalanceResponse(
+            account=request.account,
+            balances=[responses.balance(one) for one in found.balances],
+            sequence=request.at_sequence or at,
+        )
+
+    @answering
+    def BatchGetBalances(
+        self, request: pb.BatchGetBalancesRequest, context: grpc.ServicerContext
+    ) -> pb.BatchGetBalancesResponse:
+        """Answers several balances at one sequence."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        at_sequence = form.sequence(request.at_sequence, "at_sequence")
+        asks = requests.balance_asks(request.names, at_sequence, form)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        at, answers = self._ledgers.balances(ledger, asks, min_sequence)
+        return pb.BatchGetBalancesResponse(
+            accounts=[
+                pb.AccountBalances(
+                    account=ask.account, balances=[responses.balance(one) for one in answer.balances]
+                )
+                for ask, answer in zip(asks, answers, strict=True)
+            ],
+            sequence=at_sequence or at,
+        )
+
+    @answering
+    def TrialBalance(
+        self, request: pb.TrialBalanceRequest, context: grpc.ServicerContext
+    ) -> pb.TrialBalanceResponse:
+        """Adds up every posted entry."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        at_sequence = form.sequence(request.at_sequence, "at_sequence")
+        count = form.page_size(request.page_size)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        if request.rows not in pb.TrialBalanceRows.values():
+            form.fault("rows", f"{request.rows} is not a TrialBalanceRows")
+        form.judge()
+        at, offset = position(request, int, int) or (at_sequence, 0)
+        sums = self._ledgers.sums(ledger, at, is_later_page=offset > 0, min_sequence=min_sequence)
+        rows = _rows(request.rows, sums.rows)
+        if offset > len(rows):
+            raise PageTokenInvalid("the page token points beyond the last row")
+        answer = pb.TrialBalanceResponse(
+            totals=[responses.asset_total(total) for total in sums.totals],
+            rows=rows[offset : offset + count],
+            sequence=sums.at,
+            digest=sums.digest() if request.digest else b"",
+            basis=pb.TRIAL_BALANCE_BASIS_RECOMPUTED,
+        )
+        balanced = all(total.status == pb.TRIAL_BALANCE_STATUS_OK for total in answer.totals)
+        answer.status = pb.TRIAL_BALANCE_STATUS_OK if balanced else pb.TRIAL_BALANCE_STATUS_MISMATCH
+        if offset + count < len(rows):
+            answer.next_page_token = page_token(request, sums.at, offset + count)
+        return answer
+
+
+def _rows(breakdown: int, summed: list[SummedRow]) -> list[pb.TrialBalanceRow]:
+    if breakdown == pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT:
+        return [responses.trial_balance_row(row) for row in summed]
+    if breakdown != pb.TRIAL_BALANCE_ROWS_BY_TYPE:
+        return []
+    by_type: dict[tuple[int, bytes], SummedRow] = {}
+    for row in summed:
+        place = (int(row.type), row.asset.encode())
+        known = by_type.get(place) or SummedRow("", row.type, row.asset, row.scale, 0, 0)
+        by_type[place] = known._replace(debits=known.debits + row.debits, credits=known.credits + row.credits)
+    return [responses.trial_balance_row(by_type[place]) for place in sorted(by_type)]
+

@@ -1,0 +1,312 @@
+"""Wire to domain: every request's form is judged here, all violations at once.
+
+The two-line transaction is the hot path, so checks run first and sentences are
+made only when one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import ledger_pb2 as nouns_pb
+from ledger.v1 import ledger_service_pb2 as ledger_pb
+from ledger_server.domain import names
+from ledger_server.domain.accounts import NORMAL_SIGN, AccountDraft, AccountType, Limit
+from ledger_server.domain.amounts import amount_fault, bound_fault
+from ledger_server.domain.reads import BalanceAsk, TransactionFilter
+from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation, invalid
+from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft, PostDraft, ReverseDraft
+from ledger_server.rpc import limits
+
+_DEBIT = nouns_pb.SIDE_DEBIT
+_CREDIT = nouns_pb.SIDE_CREDIT
+# Years 1 to 9999 (google.protobuf.Timestamp).
+_SECONDS_MIN = -62_135_596_800
+_SECONDS_MAX = 253_402_300_799
+
+
+class Form:
+    """Gathers what is wrong with one request."""
+
+    __slots__ = ("violations",)
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def fault(self, field: str, description: str | None) -> None:
+        """Notes a fault, if there is one."""
+        if description is not None:
+            self.violations.append(Violation(field, description))
+
+    def judge(self) -> None:
+        """Raises every fault as one refusal."""
+        if self.violations:
+            raise invalid(self.violations)
+
+    def ledger(self, name: str, field: str = "ledger") -> str:
+        """A ledger's name."""
+        self.fault(field, names.path_fault(name))
+        return name
+
+    def account(self, name: str, field: str = "account") -> str:
+        """An account's name."""
+        self.fault(field, names.path_fault(name))
+        return name
+
+    def asset(self, code: str, field: str = "asset", *, optional: bool = False) -> str:
+        """An asset's code."""
+        if code or not optional:
+            self.fault(field, names.asset_code_fault(code))
+        return code
+
+    def sequence(self, value: int, field: str) -> int:
+        """A sequence, 0 for none."""
+        if value < 0:
+            self.fault(field, f"is {value}; a sequence is not negative")
+        return value
+
+    def page_size(self, value: int) -> int:
+        """A page's size: 0 means the default, too many means the most."""
+        if value < 0:
+            self.fault("page_size", f"is {value}; it must not be negative")
+        return min(value or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
+
+    def key(self, key: str, field: str = "idempotency_key") -> str:
+        """An idempotency key, trimmed."""
+        key = key.strip()
+        if key:
+            self.fault(field, names.text_fault(key, names.KEY_LENGTH_MAX))
+        return key
+
+    def text(self, text: str, field: str, length_max: int = names.TEXT_LENGTH_MAX) -> str:
+        """Free text."""
+        if text:
+            self.fault(field, names.text_fault(text, length_max))
+        return text
+
+    def metadata(self, given: Mapping[str, str], field: str = "metadata") -> dict[str, str]:
+        """Free key-value pairs."""
+        if not given:
+            return {}
+        metadata = dict(given)
+        for path, fault in names.metadata_faults(metadata):
+            self.fault(field + path, fault)
+        return metadata
+
+    def time(self, message: Any, field: str) -> int | None:
+        """A moment in microseconds, None where none was given; nanoseconds are cut off."""
+        if not message.HasField(field):
+            return None
+        given: Timestamp = getattr(message, field)
+        if not (_SECONDS_MIN <= given.seconds <= _SECONDS_MAX and 0 <= given.nanos < 1_000_000_000):
+            self.fault(field, "is outside years 1 to 9999, or its nanos are outside 0 to 999,999,999")
+            return None
+        return given.seconds * 1_000_000 + given.nanos // 1000
+
+    def transaction(self, name: nouns_pb.TransactionName, field: str = "transaction") -> int | str:
+        """A transaction's name: its sequence or its key."""
+        which = name.WhichOneof("name")
+        if which == "sequence":
+            if name.sequence <= 0:
+                self.fault(f"{field}.sequence", f"is {name.sequence}; it must be positive")
+            return name.sequence
+        if which == "idempotency_key":
+            key = self.key(name.idempotency_key, f"{field}.idempotency_key")
+            if not key:
+                self.fault(f"{field}.idempotency_key", "must not be empty")
+            return key
+        self.fault(field, "must be given, by sequence or by idempotency_key")
+        return 0
+
+    def entries(self, given: Sequence[nouns_pb.EntryDraft]) -> tuple[EntryDraft, ...]:
+        """A transaction's lines: at least two, at most ENTRIES_MAX."""
+        if not 2 <= len(given) <= ENTRIES_MAX:
+            self.fault("entries", f"has {len(given)}; a transaction has 2 to {ENTRIES_MAX}")
+            return ()
+        lines = []
+        path_fault, code_fault = names.path_fault, names.asset_code_fault
+        for index, entry in enumerate(given):
+            account, side, amount, asset = entry.account, entry.side, entry.amount, entry.asset
+            if (
+                amount_fault(amount) is None
+                and (side == _DEBIT or side == _CREDIT)
+                and path_fault(account) is None
+                and code_fault(asset) is None
+            ):
+                lines.append(EntryDraft(account, side == _DEBIT, int(amount), asset))
+                continue
+            field = f"entries[{index}]"
+            self.fault(f"{field}.account", path_fault(account))
+            if side not in (_DEBIT, _CREDIT):
+                self.fault(f"{field}.side", "must be SIDE_DEBIT or SIDE_CREDIT")
+            self.fault(f"{field}.amount", amount_fault(amount))
+            self.fault(f"{field}.asset", code_fault(asset))
+        return tuple(lines)
+
+
+def post_draft(
+    request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
+) -> PostDraft:
+    """A Post's draft. Raises InvalidRequest."""
+    entries = form.entries(request.entries)
+    key = form.key(request.idempotency_key)
+    kind = form.text(request.kind, "kind", names.KIND_LENGTH_MAX)
+    effective_time = form.time(request, "effective_time")
+    description = form.text(request.description, "description")
+    metadata = form.metadata(request.metadata)
+    external_ref = form.text(request.external_ref, "external_ref")
+    form.judge()
+    return PostDraft(
+        entries,
+        key,
+        kind,
+        effective_time,
+        description,
+        metadata,
+        external_ref,
+        created_by,
+        isinstance(request, ledger_pb.PostRequest) and request.validate_only,
+    )
+
+
+def reverse_draft(
+    request: ledger_pb.ReverseRequest | ledger_pb.ReverseOperation, created_by: str, form: Form
+) -> ReverseDraft:
+    """A Reverse's draft. Raises InvalidRequest."""
+    draft = ReverseDraft(
+        form.transaction(request.transaction),
+        form.key(request.idempotency_key),
+        form.time(request, "effective_time"),
+        form.text(request.description, "description"),
+        form.metadata(request.metadata),
+        created_by,
+    )
+    form.judge()
+    return draft
+
+
+def operation_drafts(
+    request: ledger_pb.PostBatchRequest, created_by: str
+) -> list[PostDraft | ReverseDraft | Refusal]:
+    """A batch's drafts, or a refusal in the place of one that is malformed. Raises InvalidRequest, BatchTooLarge."""
+    form = Form()
+    form.ledger(request.ledger)
+    if not request.operations:
+        form.fault("operations", "must not be empty")
+    if request.view not in ledger_pb.BatchView.values():
+        form.fault("view", f"{request.view} is not a BatchView")
+    form.judge()
+    count = len(request.operations)
+    entries = sum(len(operation.post.entries) for operation in request.operations)
+    if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
+        raise BatchTooLarge(
+            f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"
+            f" with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
+            operations=count,
+            operations_max=limits.OPERATIONS_MAX,
+            entries=entries,
+            entries_max=limits.BATCH_ENTRIES_MAX,
+        )
+    return [_operation_draft(operation, created_by) for operation in request.operations]
+
+
+def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> PostDraft | ReverseDraft | Refusal:
+    which = operation.WhichOneof("operation")
+    try:
+        if which == "post":
+            return post_draft(operation.post, created_by, Form())
+        if which == "reverse":
+            return reverse_draft(operation.reverse, created_by, Form())
+    except Refusal as refusal:
+        return refusal
+    return ValidationFailed(
+        "operation: must be given", violations=(Violation("operation", "must be given: post or reverse"),)
+    )
+
+
+def account_draft(
+    given: accounts_pb.AccountDraft, created_by: str, form: Form, field: str
+) -> AccountDraft | None:
+    """An account's draft; None where the form has faults."""
+    before = len(form.violations)
+    form.account(given.name, f"{field}.name")
+    if int(given.type) not in NORMAL_SIGN:
+        form.fault(f"{field}.type", "must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE")
+    bounds: dict[str, Limit] = {}
+    for index, limit in enumerate(given.limits):
+        _limit(limit, bounds, form, f"{field}.limits[{index}]")
+    metadata = form.metadata(given.metadata, f"{field}.metadata")
+    if len(form.violations) > before:
+        return None
+    return AccountDraft(given.name, AccountType(given.type), bounds, metadata, created_by)
+
+
+def _limit(given: nouns_pb.BalanceLimit, bounds: dict[str, Limit], form: Form, field: str) -> None:
+    form.asset(given.asset, f"{field}.asset")
+    if given.asset in bounds:
+        form.fault(f"{field}.asset", f"{given.asset!r} has a limit already")
+    values: list[int | None] = []
+    for name in ("balance_min", "balance_max"):
+        text = getattr(given, name) if given.HasField(name) else None
+        fault = None if text is None else bound_fault(text)
+        form.fault(f"{field}.{name}", fault)
+        values.append(None if text is None or fault is not None else int(text))
+    low, high = values
+    if not given.HasField("balance_min") and not given.HasField("balance_max"):
+        form.fault(field, "must give balance_min, balance_max or both")
+    elif low is not None and high is not None and low > high:
+        form.fault(field, f"balance_min {low} is above balance_max {high}")
+    elif (low or 0) > 0 or (high or 0) < 0:
+        form.fault(field, "excludes zero, where a new account stands")
+    bounds[given.asset] = Limit(low, high)
+
+
+def balance_asks(asked: Sequence[ledger_pb.BalanceName], at_sequence: int, form: Form) -> list[BalanceAsk]:
+    """The balances a batch asks for."""
+    if not 1 <= len(asked) <= limits.BALANCES_PER_BATCH_MAX:
+        form.fault("names", f"has {len(asked)}; 1 to {limits.BALANCES_PER_BATCH_MAX} are allowed")
+        return []
+    return [
+        BalanceAsk(
+            form.account(name.account, f"names[{index}].account"),
+            form.asset(name.asset, f"names[{index}].asset", optional=True),
+            at_sequence,
+        )
+        for index, name in enumerate(asked)
+    ]
+
+
+def transaction_filter(given: ledger_pb.TransactionFilter, form: Form) -> TransactionFilter:
+    """Which transactions a list shows."""
+    prefix = "filter."
+    if given.account and given.account_prefix:
+        form.fault(f"{prefix}account_prefix", "excludes account; give one of them")
+    if given.account:
+        form.account(given.account, f"{prefix}account")
+    if given.account_prefix:
+        form.account(given.account_prefix, f"{prefix}account_prefix")
+    times = {}
+    for name in ("effective_time_from", "effective_time_until", "record_time_from", "record_time_until"):
+        inner = Form()
+        times[name] = inner.time(given, name)
+        form.violations += [Violation(prefix + one.field, one.description) for one in inner.violations]
+    return TransactionFilter(
+        account=given.account or None,
+        account_prefix=given.account_prefix or None,
+        kind=form.text(given.kind, f"{prefix}kind", names.KIND_LENGTH_MAX) or None,
+        external_ref=form.text(given.external_ref, f"{prefix}external_ref") or None,
+        metadata=form.metadata(given.metadata, f"{prefix}metadata") or None,
+        reversals=given.reversals if given.HasField("reversals") else None,
+        **times,
+    )
+
+
+def is_newest_first(order: int, form: Form) -> bool:
+    """A list's order; newest first unless said otherwise."""
+    if order not in nouns_pb.Order.values():
+        form.fault("order", f"{order} is not an Order")
+    return order != nouns_pb.ORDER_OLDEST_FIRST

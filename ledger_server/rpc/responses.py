@@ -1,0 +1,160 @@
+"""Domain to wire."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ledger.v1 import ledger_pb2 as nouns_pb
+from ledger.v1 import ledger_service_pb2 as ledger_pb
+from ledger_server.domain.accounts import (
+    NORMAL_SIGN,
+    AccountVersion,
+    AssetRecord,
+    Head,
+    LedgerRecord,
+    normal_side,
+)
+from ledger_server.domain.reads import AccountEntry, AssetTotal, Balance, SummedRow
+from ledger_server.domain.transactions import Transaction
+
+_OK = ledger_pb.TRIAL_BALANCE_STATUS_OK
+_MISMATCH = ledger_pb.TRIAL_BALANCE_STATUS_MISMATCH
+
+
+def timestamp(microseconds: int) -> Timestamp:
+    """Microseconds since 1970 as a Timestamp."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def transaction(ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
+    """A recorded transaction; balances in each account's normal sense."""
+    return nouns_pb.Transaction(
+        ledger=ledger,
+        sequence=recorded.sequence,
+        kind=recorded.kind,
+        idempotency_key=recorded.idempotency_key,
+        entries=[
+            nouns_pb.Entry(
+                account=account.name,
+                side=nouns_pb.SIDE_DEBIT if is_debit else nouns_pb.SIDE_CREDIT,
+                amount=str(amount),
+                asset=asset.code,
+                balance_after=str(balance_after * account.sign),
+            )
+            for account, is_debit, amount, asset, balance_after in recorded.entries
+        ],
+        effective_time=timestamp(recorded.effective_time),
+        record_time=timestamp(recorded.record_time),
+        created_by=recorded.created_by,
+        description=recorded.description or "",
+        metadata=recorded.metadata or {},
+        external_ref=recorded.external_ref or "",
+        reverses=recorded.reverses,
+        reversed_by=recorded.reversed_by,
+        hash=recorded.hash,
+    )
+
+
+def account(version: AccountVersion) -> nouns_pb.Account:
+    """An account version."""
+    return nouns_pb.Account(
+        name=version.account.name,
+        type=int(version.account.type),  # type: ignore[arg-type]
+        normal_side=int(normal_side(version.account.type)),  # type: ignore[arg-type]
+        limits=[
+            nouns_pb.BalanceLimit(
+                asset=code,
+                balance_min=None if limit.balance_min is None else str(limit.balance_min),
+                balance_max=None if limit.balance_max is None else str(limit.balance_max),
+            )
+            for code, limit in version.limits.items()
+        ],
+        metadata=version.metadata or {},
+        version=version.version,
+        sequence=version.sequence,
+        record_time=timestamp(version.record_time),
+        created_by=version.created_by,
+    )
+
+
+def asset(record: AssetRecord) -> nouns_pb.Asset:
+    """An asset."""
+    return nouns_pb.Asset(
+        code=record.asset.code,
+        scale=record.asset.scale,
+        sequence=record.sequence,
+        record_time=timestamp(record.record_time),
+        created_by=record.created_by,
+    )
+
+
+def ledger(record: LedgerRecord, head: Head) -> nouns_pb.Ledger:
+    """A ledger with its head."""
+    return nouns_pb.Ledger(
+        name=record.name,
+        description=record.description or "",
+        sequence=head.sequence,
+        hash=head.hash,
+        epoch=head.epoch,
+        record_time=timestamp(record.record_time),
+        created_by=record.created_by,
+    )
+
+
+def balance(found: Balance) -> nouns_pb.Balance:
+    """A balance."""
+    return nouns_pb.Balance(
+        asset=found.asset,
+        posted=str(found.posted),
+        last_sequence=found.last_sequence,
+        last_record_time=timestamp(found.last_record_time) if found.last_sequence else None,
+    )
+
+
+def account_entry(name: str, sign: int, found: AccountEntry) -> ledger_pb.AccountEntry:
+    """An entry seen from its account."""
+    return ledger_pb.AccountEntry(
+        sequence=found.sequence,
+        index=found.index,
+        entry=nouns_pb.Entry(
+            account=name,
+            side=nouns_pb.SIDE_DEBIT if found.is_debit else nouns_pb.SIDE_CREDIT,
+            amount=str(found.amount),
+            asset=found.asset,
+            balance_after=str(found.balance_after * sign),
+        ),
+        kind=found.kind,
+        effective_time=timestamp(found.effective_time),
+        record_time=timestamp(found.record_time),
+        description=found.description or "",
+    )
+
+
+def asset_total(total: AssetTotal) -> ledger_pb.AssetTotal:
+    """One asset's totals, and whether they agree."""
+    return ledger_pb.AssetTotal(
+        asset=total.asset,
+        scale=total.scale,
+        total_debits=str(total.debits),
+        total_credits=str(total.credits),
+        difference=str(total.debits - total.credits),
+        status=_OK if total.debits == total.credits else _MISMATCH,
+    )
+
+
+def trial_balance_row(row: SummedRow) -> ledger_pb.TrialBalanceRow:
+    """One row of a trial balance."""
+    return ledger_pb.TrialBalanceRow(
+        account=row.account,
+        type=int(row.type),  # type: ignore[arg-type]
+        asset=row.asset,
+        debits=str(row.debits),
+        credits=str(row.credits),
+        net=str(row.debits - row.credits),
+    )
+
+
+def account_sign(version: AccountVersion) -> int:
+    """+1 for a debit normal side, -1 for a credit one."""
+    return NORMAL_SIGN[version.account.type]

@@ -1,0 +1,131 @@
+"""The gRPC server: threads, services, health, reflection, draining."""
+
+from __future__ import annotations
+
+import threading
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ledger.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
+    ledger_admin_service_pb2,
+    ledger_admin_service_pb2_grpc,
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+)
+from ledger_server.rpc import limits
+from ledger_server.rpc.account_servicer import AccountServicer
+from ledger_server.rpc.interceptors.admission import Admission, CountingPool
+from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
+from ledger_server.rpc.ledger_servicer import LedgerServicer
+from ledger_server.service.ledger import Ledgers
+
+SERVICES = (
+    ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+    ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
+)
+# Threads that serve calls; a call waits in its lane most of the time.
+WORKERS = 128
+# Below the threads, so that an admitted call always finds one.
+IN_FLIGHT_MAX = 112
+# One ledger may hold at most half of them.
+WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
+# gRPC's own cap, without ErrorInfo, far behind the admission.
+CONCURRENT_RPCS_MAX = 1024
+_DATABASE_LOOK_S = 1.0
+
+
+class AddressInUse(Exception):
+    """The address to listen on is taken, or not this machine's."""
+
+
+class Server:
+    """Serves the contract on one address until it is drained."""
+
+    def __init__(self, ledgers: Ledgers, info: ServerInfo, *, with_reflection: bool) -> None:
+        self._ledgers = ledgers
+        pool = CountingPool(WORKERS)
+        self._admission = Admission(pool, IN_FLIGHT_MAX)
+        self._pool = pool
+        self._server = grpc.server(
+            pool,
+            interceptors=[self._admission],
+            maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
+            options=(
+                # On by default on Linux, where a second server then binds the same
+                # port in silence.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
+                ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
+                ("grpc.server_handshake_timeout_ms", 5_000),
+            ),
+        )
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(ledgers), self._server)
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(ledgers), self._server)
+        ledger_admin_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server(
+            LedgerAdminServicer(ledgers, info), self._server
+        )
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watch_database, name="health", daemon=True)
+
+    def listen(self, address: str) -> int:
+        """Binds the address (HOST:PORT, port 0 for any; or unix:PATH) and answers the port."""
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressInUse(
+                f"cannot listen on {address}: it is in use, or not an address of this machine"
+            ) from error
+        return int(port)
+
+    def start(self) -> None:
+        """Starts to answer; health says SERVING."""
+        self._ledgers.start()
+        self._server.start()
+        self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._watch.start()
+
+    def drain(self, grace_s: float) -> None:
+        """Answers who is in flight, refuses who is new, commits who waits, and stops.
+
+        Health turns NOT_SERVING first; new calls on open connections are answered
+        UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done.
+        """
+        self._stopping.set()
+        self._health.enter_graceful_shutdown()
+        self._admission.drain()
+        idle = threading.Event()
+        deadline_s = grace_s
+        while self._pool.in_flight and deadline_s > 0:
+            idle.wait(0.02)
+            deadline_s -= 0.02
+        self._server.stop(grace_s).wait()
+        self._ledgers.stop(grace_s)
+        self._admission.close()
+        self._pool.shutdown(wait=False)
+
+    def _say(self, state: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *SERVICES):
+            self._health.set(name, state)
+
+    def _watch_database(self) -> None:
+        """Health follows the database: NOT_SERVING while it does not answer."""
+        serving = True
+        while not self._stopping.wait(_DATABASE_LOOK_S):
+            answers = self._ledgers.is_serving()
+            if answers != serving:
+                serving = answers
+                self._say(
+                    health_pb2.HealthCheckResponse.SERVING
+                    if serving
+                    else health_pb2.HealthCheckResponse.NOT_SERVING
+                )

@@ -1,0 +1,1 @@
+"""Floor 1: PostgreSQL. The only floor that imports psycopg."""

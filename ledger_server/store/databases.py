@@ -1,0 +1,25 @@
+"""Makes the database inside a cluster that is ours."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+
+def ensure_database(owner_url: str, name: str) -> None:
+    """Creates the database if it is not there yet; the user must be allowed to."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        known = connection.execute("select from pg_database where datname = %s", (name,)).fetchone()
+        if known is None:
+            try:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            except errors.DuplicateDatabase:
+                return
+
+
+def app_conninfo(owner_url: str) -> str:
+    """The same database as the role ledger_app, without a password."""
+    parts = conninfo_to_dict(owner_url)
+    parts.pop("password", None)
+    return make_conninfo(**{**parts, "user": "ledger_app"})

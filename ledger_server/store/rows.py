@@ -1,0 +1,128 @@
+"""Rows to domain values and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+
+from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetRecord, Limit
+from ledger_server.domain.transactions import Entry, Transaction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(moment: datetime) -> int:
+    """A timestamptz as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """Microseconds since 1970 as a timestamptz."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def asset_record(row: Any) -> AssetRecord:
+    """A row of ledger.assets."""
+    asset_id, code, scale, sequence, record_time, created_by, record_hash = row
+    return AssetRecord(
+        Asset.of(asset_id, code, scale), sequence, micros(record_time), created_by, bytes(record_hash)
+    )
+
+
+def account_version(row: Any, codes: Mapping[int, str]) -> AccountVersion:
+    """A row of ledger.accounts; `codes` names the assets of its limits."""
+    (
+        account_id,
+        name,
+        account_type,
+        version,
+        limits,
+        metadata,
+        sequence,
+        record_time,
+        created_by,
+        salt,
+        record_hash,
+        digest,
+    ) = row
+    named = {codes[int(asset_id)]: _limit(bounds) for asset_id, bounds in (limits or {}).items()}
+    return AccountVersion(
+        Account.of(account_id, name, account_type),
+        version,
+        {code: named[code] for code in sorted(named, key=str.encode)},
+        metadata,
+        sequence,
+        micros(record_time),
+        created_by,
+        bytes(salt),
+        bytes(record_hash),
+        None if digest is None else bytes(digest),
+    )
+
+
+def _limit(bounds: Mapping[str, str]) -> Limit:
+    low, high = bounds.get("balance_min"), bounds.get("balance_max")
+    return Limit(None if low is None else int(low), None if high is None else int(high))
+
+
+def limits_json(limits: Mapping[str, Limit], asset_ids: Mapping[str, int]) -> str | None:
+    """An account's limits as ledger.accounts keeps them: by asset id, bounds as strings."""
+    if not limits:
+        return None
+    return json.dumps(
+        {
+            str(asset_ids[code]): {
+                name: str(bound)
+                for name, bound in (("balance_min", limit.balance_min), ("balance_max", limit.balance_max))
+                if bound is not None
+            }
+            for code, limit in limits.items()
+        }
+    )
+
+
+def metadata_json(metadata: Mapping[str, str]) -> str:
+    """Metadata as jsonb text."""
+    return json.dumps(dict(metadata), ensure_ascii=False) if metadata else "{}"
+
+
+def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> Transaction:
+    """A row of ledger.transactions with its entries."""
+    (
+        sequence,
+        kind,
+        key,
+        effective_time,
+        effective_time_given,
+        record_time,
+        created_by,
+        description,
+        metadata,
+        external_ref,
+        reverses,
+        salt,
+        record_hash,
+        digest,
+    ) = row
+    return Transaction(
+        sequence,
+        kind,
+        key or "",
+        entries,
+        micros(effective_time),
+        effective_time_given,
+        micros(record_time),
+        created_by,
+        description,
+        metadata,
+        external_ref,
+        reverses,
+        bytes(salt),
+        bytes(record_hash),
+        reversed_by,
+        None if digest is None else bytes(digest),
+    )

@@ -1,0 +1,342 @@
+-- Reads: the head first, then everything at or below it. What is at or below a
+-- committed sequence never changes, so a read at a sequence is a consistent
+-- snapshot without holding one.
+
+-- name: set_ledger
+-- Names the session's ledger for the current database transaction.
+select set_config('ledger.id', %(ledger_id)s::text, true);
+
+-- name: head
+-- The ledger's head.
+select sequence, hash, record_time, epoch
+from ledger.heads
+where ledger_id = %(ledger_id)s;
+
+-- name: ledger
+-- The ledger's first record.
+select record_time, created_by, description, salt, hash, details_digest
+from ledger.ledgers
+where ledger_id = %(ledger_id)s;
+
+-- name: directory_page
+-- Ledgers by name.
+select name, ledger_id
+from ledger.directory
+where name > %(after)s
+order by name
+limit %(count)s;
+
+-- name: assets
+-- Every asset of the ledger at a sequence.
+select asset_id, code, scale, sequence, record_time, created_by, hash
+from ledger.assets
+where ledger_id = %(ledger_id)s
+    and sequence <= %(at)s
+order by code;
+
+-- name: balances
+-- Posted balances, one index probe each, all at one head: now, or at a past sequence.
+with head as materialized (
+    select sequence
+    from ledger.heads
+    where ledger_id = %(ledger_id)s
+)
+select asked.place, head.sequence, account.type, asset.code, newest.balance_after, newest.sequence,
+    recorded.record_time
+from head
+cross join unnest(%(names)s::text[], %(codes)s::text[], %(ats)s::bigint[])
+    with ordinality as asked (name, code, at, place)
+left join lateral (
+    select account_id, type
+    from ledger.accounts
+    where accounts.ledger_id = %(ledger_id)s
+        and accounts.name = asked.name
+        and accounts.version = 1
+        and accounts.sequence <= head.sequence
+) as account on true
+left join ledger.assets as asset
+    on asset.ledger_id = %(ledger_id)s
+        and (asked.code = '' or asset.code = asked.code)
+        and asset.sequence <= head.sequence
+left join lateral (
+    select balance_after, sequence
+    from ledger.entries
+    where entries.ledger_id = %(ledger_id)s
+        and entries.account_id = account.account_id
+        and entries.asset_id = asset.asset_id
+        and entries.layer = 0
+        and entries.sequence <= case when asked.at = 0 then head.sequence else asked.at end
+    order by entries.sequence desc, entries.index desc
+    limit 1
+) as newest on true
+left join ledger.transactions as recorded
+    on recorded.ledger_id = %(ledger_id)s
+        and recorded.sequence = newest.sequence
+order by asked.place, asset.code;
+
+-- name: recomputed_balances
+-- The same from all entries: a proof of the running balances.
+select asset.code, sum(case side when 1 then amount else -amount end)
+from ledger.entries
+join ledger.assets as asset using (ledger_id, asset_id)
+where entries.ledger_id = %(ledger_id)s
+    and account_id = (
+        select account_id
+        from ledger.accounts
+        where ledger_id = %(ledger_id)s
+            and name = %(name)s
+            and version = 1
+    )
+    and layer = 0
+    and entries.sequence <= %(at)s
+group by asset.code;
+
+-- name: account
+-- The newest version of one account at a sequence.
+select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
+    details_digest
+from ledger.accounts
+where ledger_id = %(ledger_id)s
+    and name = %(name)s
+    and sequence <= %(at)s
+order by version desc
+limit 1;
+
+-- name: account_page
+-- Accounts by name, at a sequence, each in its newest version.
+select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
+    details_digest
+from (
+    select distinct on (name) *
+    from ledger.accounts
+    where ledger_id = %(ledger_id)s
+        and sequence <= %(at)s
+        and name > %(after)s
+        and name >= %(prefix)s
+        and name < %(until)s
+    order by name, version desc
+) as newest
+where (%(type)s = 0 or type = %(type)s)
+    and (%(prefix)s = '' or name = %(prefix)s or starts_with(name, %(prefix)s || ':'))
+order by name
+limit %(count)s;
+
+-- name: sequences_down
+-- Transactions by sequence, newest first.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and sequence <= %(at)s
+    and sequence < %(position)s
+order by sequence desc
+limit %(count)s;
+
+-- name: sequences_up
+-- Transactions by sequence, oldest first.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and sequence <= %(at)s
+    and sequence > %(position)s
+order by sequence
+limit %(count)s;
+
+-- name: reversal_sequences_down
+-- Reversals by sequence, newest first.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and reverses is not null
+    and sequence <= %(at)s
+    and sequence < %(position)s
+order by sequence desc
+limit %(count)s;
+
+-- name: reversal_sequences_up
+-- Reversals by sequence, oldest first.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and reverses is not null
+    and sequence <= %(at)s
+    and sequence > %(position)s
+order by sequence
+limit %(count)s;
+
+-- name: account_sequences_down
+-- Transactions of an account, newest first: each asset's index range, merged.
+select distinct merged.sequence
+from ledger.assets as asset
+cross join lateral (
+    select entries.sequence
+    from ledger.entries
+    where entries.ledger_id = %(ledger_id)s
+        and entries.account_id = %(account_id)s
+        and entries.asset_id = asset.asset_id
+        and entries.layer = 0
+        and entries.sequence <= %(at)s
+        and entries.sequence < %(position)s
+    group by entries.sequence
+    order by entries.sequence desc
+    limit %(count)s
+) as merged
+where asset.ledger_id = %(ledger_id)s
+order by merged.sequence desc
+limit %(count)s;
+
+-- name: account_sequences_up
+-- Transactions of an account, oldest first: each asset's index range, merged.
+select distinct merged.sequence
+from ledger.assets as asset
+cross join lateral (
+    select entries.sequence
+    from ledger.entries
+    where entries.ledger_id = %(ledger_id)s
+        and entries.account_id = %(account_id)s
+        and entries.asset_id = asset.asset_id
+        and entries.layer = 0
+        and entries.sequence <= %(at)s
+        and entries.sequence > %(position)s
+    group by entries.sequence
+    order by entries.sequence
+    limit %(count)s
+) as merged
+where asset.ledger_id = %(ledger_id)s
+order by merged.sequence
+limit %(count)s;
+
+-- name: filtered
+-- Which of the examined transactions pass the filter.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and sequence = any(%(sequences)s)
+    and (%(kind)s::text is null or kind = %(kind)s)
+    and (%(external_ref)s::text is null or external_ref = %(external_ref)s)
+    and (%(effective_from)s::timestamptz is null or effective_time >= %(effective_from)s)
+    and (%(effective_until)s::timestamptz is null or effective_time < %(effective_until)s)
+    and (%(record_from)s::timestamptz is null or record_time >= %(record_from)s)
+    and (%(record_until)s::timestamptz is null or record_time < %(record_until)s)
+    and (%(metadata)s::jsonb is null or metadata @> %(metadata)s)
+    and (%(reversals)s::boolean is null or (reverses is not null) = %(reversals)s)
+    and (%(prefix)s::text is null or exists (
+        select
+        from ledger.entries
+        join ledger.accounts
+            on accounts.ledger_id = entries.ledger_id
+                and accounts.account_id = entries.account_id
+                and accounts.version = 1
+        where entries.ledger_id = %(ledger_id)s
+            and entries.sequence = transactions.sequence
+            and (accounts.name = %(prefix)s or starts_with(accounts.name, %(prefix)s || ':'))
+    ));
+
+-- name: transactions
+-- Transactions by sequence, with the reversal of each as of a sequence.
+select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effective_time,
+    recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
+    recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
+    recorded.details_digest, coalesce(reversal.sequence, 0)
+from ledger.transactions as recorded
+left join ledger.transactions as reversal
+    on reversal.ledger_id = %(ledger_id)s
+        and reversal.reverses = recorded.sequence
+        and reversal.sequence <= %(at)s
+where recorded.ledger_id = %(ledger_id)s
+    and recorded.sequence = any(%(sequences)s);
+
+-- name: sequence_of_key
+-- The transaction recorded under an idempotency key.
+select sequence
+from ledger.transactions
+where ledger_id = %(ledger_id)s
+    and idempotency_key = %(key)s
+    and sequence <= %(at)s;
+
+-- name: entries_of
+-- The entries of transactions, with what their accounts and assets are called.
+select entries.sequence, entries.account_id, account.name, account.type, entries.side, entries.amount,
+    asset.asset_id, asset.code, asset.scale, entries.balance_after
+from ledger.entries
+join ledger.accounts as account
+    on account.ledger_id = %(ledger_id)s
+        and account.account_id = entries.account_id
+        and account.version = 1
+join ledger.assets as asset
+    on asset.ledger_id = %(ledger_id)s
+        and asset.asset_id = entries.asset_id
+where entries.ledger_id = %(ledger_id)s
+    and entries.sequence = any(%(sequences)s)
+order by entries.sequence, entries.index;
+
+-- name: account_entries_down
+-- An account's entries, newest first: each asset's index range, merged.
+select merged.sequence, merged.index, merged.side, merged.amount, asset.code, merged.balance_after,
+    recorded.kind, recorded.effective_time, recorded.record_time, recorded.description
+from ledger.assets as asset
+cross join lateral (
+    select entries.sequence, entries.index, entries.side, entries.amount, entries.balance_after
+    from ledger.entries
+    where entries.ledger_id = %(ledger_id)s
+        and entries.account_id = %(account_id)s
+        and entries.asset_id = asset.asset_id
+        and entries.layer = 0
+        and entries.sequence <= %(at)s
+        and (entries.sequence, entries.index) < (%(position)s, %(index)s)
+    order by entries.sequence desc, entries.index desc
+    limit %(count)s
+) as merged
+join ledger.transactions as recorded
+    on recorded.ledger_id = %(ledger_id)s
+        and recorded.sequence = merged.sequence
+where asset.ledger_id = %(ledger_id)s
+    and (%(code)s = '' or asset.code = %(code)s)
+order by merged.sequence desc, merged.index desc
+limit %(count)s;
+
+-- name: account_entries_up
+-- An account's entries, oldest first: each asset's index range, merged.
+select merged.sequence, merged.index, merged.side, merged.amount, asset.code, merged.balance_after,
+    recorded.kind, recorded.effective_time, recorded.record_time, recorded.description
+from ledger.assets as asset
+cross join lateral (
+    select entries.sequence, entries.index, entries.side, entries.amount, entries.balance_after
+    from ledger.entries
+    where entries.ledger_id = %(ledger_id)s
+        and entries.account_id = %(account_id)s
+        and entries.asset_id = asset.asset_id
+        and entries.layer = 0
+        and entries.sequence <= %(at)s
+        and (entries.sequence, entries.index) > (%(position)s, %(index)s)
+    order by entries.sequence, entries.index
+    limit %(count)s
+) as merged
+join ledger.transactions as recorded
+    on recorded.ledger_id = %(ledger_id)s
+        and recorded.sequence = merged.sequence
+where asset.ledger_id = %(ledger_id)s
+    and (%(code)s = '' or asset.code = %(code)s)
+order by merged.sequence, merged.index
+limit %(count)s;
+
+-- name: sums
+-- The trial balance's rows: gross sums of every posted entry.
+select account.name, account.type, asset.code, asset.scale, summed.debits, summed.credits
+from (
+    select account_id, asset_id,
+        coalesce(sum(amount) filter (where side = 1), 0) as debits,
+        coalesce(sum(amount) filter (where side = 2), 0) as credits
+    from ledger.entries
+    where ledger_id = %(ledger_id)s
+        and layer = 0
+        and sequence <= %(at)s
+    group by account_id, asset_id
+) as summed
+join ledger.accounts as account
+    on account.ledger_id = %(ledger_id)s
+        and account.account_id = summed.account_id
+        and account.version = 1
+join ledger.assets as asset
+    on asset.ledger_id = %(ledger_id)s
+        and asset.asset_id = summed.asset_id
+order by account.name, asset.code;

@@ -1,0 +1,71 @@
+"""trial-balance, health and demo as a person meets them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from cli.running import Run, Server
+
+pytestmark = pytest.mark.usefixtures("at_server")
+
+
+def test_the_table_shows_every_balance_the_totals_and_the_verdict(run: Run, household: Path) -> None:
+    run("import", household, "--ledger", "household")
+    outcome = run("trial-balance", "--ledger", "household")
+    assert outcome.exit_code == 0
+    lines = outcome.stdout.splitlines()
+    assert re.fullmatch(r"Trial balance of household at sequence \d+; balances are debit positive", lines[0])
+    assert lines[2].split() == ["account", "asset", "debits", "credits", "balance"]
+    (checking,) = [line for line in lines if line.startswith("Assets:US:BofA:Checking ")]
+    assert checking.split()[-1] == "2,823.41"
+    totals = [line.split() for line in lines if line.startswith("total ")]
+    assert len(totals) == 9
+    assert all(debits == credits for _, _, debits, credits, _ in totals)
+    assert lines[-1] == "OK: debits equal credits in every asset."
+    assert all(not line.endswith(" ") for line in lines)
+
+
+def test_an_unknown_ledger_is_one_line_with_a_next_step(run: Run) -> None:
+    outcome = run("trial-balance", "--ledger", "nowhere")
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith("error: ")
+    assert outcome.stderr.endswith("[LEDGER_NOT_FOUND]; `./ledger import` and `./ledger demo` create one\n")
+
+
+def test_a_serving_service_is_healthy(run: Run) -> None:
+    outcome = run("health")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "SERVING\n", "")
+    assert run("health", "--service", "ledger.v1.LedgerService").exit_code == 0
+
+
+def test_a_service_that_is_not_there_is_not_healthy(run: Run) -> None:
+    outcome = run("health", "--service", "nothing")
+    assert outcome.exit_code == 1
+    assert "knows no 'nothing'" in outcome.stderr
+
+
+def test_the_demo_shows_each_verb_and_names_what_to_try_next(run: Run, server: Server) -> None:
+    outcome = run("demo")
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    text = outcome.stdout
+    for part in (
+        "reason   INSUFFICIENT_FUNDS",
+        "status   FAILED_PRECONDITION",
+        "replayed: nothing new was recorded",
+        "(reverses ",
+        "<- 50.00 EUR, at sequence ",
+        "OK: debits equal credits in every asset.",
+        "Try next:",
+        f"--target {server.target}",
+    ):
+        assert part in text
+    (ledger,) = set(re.findall(r"demo-[0-9a-f]{6}", text))
+    balances = run("trial-balance", "--ledger", ledger, "--format", "csv")
+    assert balances.stdout == "account,asset,balance\ncash,EUR,50\ncustomers:ada,EUR,-50\n"
+
+
+def test_the_demo_on_the_same_ledger_again_records_nothing_new(run: Run) -> None:
+    run("demo", "--ledger", "d")
+    first = run("trial-balance", "--ledger", "d").stdout
+    assert run("demo", "--ledger", "d").exit_code == 0
+    assert run("trial-balance", "--ledger", "d").stdout == first

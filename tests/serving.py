@@ -1,0 +1,50 @@
+"""A served app for tests: stubs, the target, the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, ledger_service_pb2_grpc
+from ledger_server.app import App
+from ledger_server.config import Config
+
+
+@dataclass
+class Serving:
+    """A running service and stubs that speak to it."""
+
+    app: App
+    target: str
+    channel: grpc.Channel
+    ledgers: ledger_service_pb2_grpc.LedgerServiceStub
+    accounts: account_service_pb2_grpc.AccountServiceStub
+    admin: ledger_admin_service_pb2_grpc.LedgerAdminServiceStub
+    database_url: str
+
+
+@contextmanager
+def serving(
+    database_url: str,
+    *,
+    clock: Callable[[int], int] = lambda database_time: database_time,
+    failpoint: Callable[[str], None] = lambda name: None,
+    committers: int = 4,
+) -> Iterator[Serving]:
+    """Serves a database on a free loopback port until the block ends."""
+    config = Config(listen="127.0.0.1:0", database_url=database_url, committers=committers)
+    with App(config, clock=clock, failpoint=failpoint) as app:
+        target = f"127.0.0.1:{app.port}"
+        with grpc.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
+            yield Serving(
+                app,
+                target,
+                channel,
+                ledger_service_pb2_grpc.LedgerServiceStub(channel),
+                account_service_pb2_grpc.AccountServiceStub(channel),
+                ledger_admin_service_pb2_grpc.LedgerAdminServiceStub(channel),
+                database_url,
+            )

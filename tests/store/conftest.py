@@ -1,0 +1,42 @@
+"""Servers without a schema, one of each version, for tests of how a schema comes to be."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from clusters import fast_directory
+
+from ledger_server.store.binaries import BinariesNotFound, find_binaries
+from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
+
+MAJORS = (15, 16, 18)
+
+
+def bare_server(major: int) -> Iterator[EmbeddedPostgres]:
+    """A server of the version, from the wheel or the system, without any of our roles."""
+    try:
+        bindir = find_binaries(major=major).bindir
+    except BinariesNotFound:
+        pytest.skip(f"PostgreSQL {major} is not on this machine")
+    data_dir = make_ephemeral_data_dir(fast_directory())
+    try:
+        with EmbeddedPostgres.start(
+            data_dir, bindir=bindir, ephemeral=True, settings={"shared_buffers": "64MB"}
+        ) as postgres:
+            yield postgres
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=MAJORS, ids=lambda major: f"pg{major}")
+def each_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
+    """A bare server of each supported version that this machine has."""
+    yield from bare_server(request.param)
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[EmbeddedPostgres]:
+    """A bare server of the newest version."""
+    yield from bare_server(18)

@@ -1,0 +1,322 @@
+"""Migrations: every database ends with the same schema, however often the migrator was killed."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from proxies import CuttingProxy
+from psycopg import conninfo, sql
+
+from ledger_server.store.embedded import EmbeddedPostgres
+from ledger_server.store.migrate import (
+    Migration,
+    MigrationError,
+    SchemaChanged,
+    SchemaNewer,
+    apply_migrations,
+    migrate,
+    newest_migration,
+    read_migrations,
+    schema_version,
+)
+
+FIRST = "create table ledger.things (id bigint primary key);\ngrant select on ledger.things to ledger_app;\n"
+SECOND = """
+create function ledger.nothing() returns void language plpgsql as $$ begin perform 1; end $$;
+alter table ledger.things add column name text;
+create index things_name on ledger.things (name);
+"""
+
+# In a database so prepared, the n-th DDL command of all ends its own session.
+DEADLY = """
+create schema deadly;
+create table deadly.at (command integer);
+create sequence deadly.commands;
+create function deadly.strike() returns event_trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if nextval('deadly.commands') = (select command from deadly.at) then
+        perform pg_terminate_backend(pg_backend_pid());
+    end if;
+end $$;
+create event trigger deadly on ddl_command_end execute function deadly.strike();
+"""
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """A folder of two small migrations."""
+    (tmp_path / "0001_things.sql").write_text(FIRST)
+    (tmp_path / "0002_names.sql").write_text(SECOND)
+    return tmp_path
+
+
+@contextmanager
+def fresh(server: EmbeddedPostgres, *, owner: str = "postgres", without_roles: bool = False) -> Iterator[str]:
+    """The owner's URL of an empty database, in a server without our roles if asked."""
+    name = f"fresh_{secrets.token_hex(4)}"
+    with psycopg.connect(server.owner_url, autocommit=True) as connection:
+        if without_roles:
+            for role in ("ledger_app", "ledger_read", "ledger_owner"):
+                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+        connection.execute(
+            sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(owner))
+        )
+        try:
+            yield server.url(name, owner)
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def dump(server: EmbeddedPostgres, url: str) -> str:
+    """The schema as pg_dump writes it, and what has been applied."""
+    done = subprocess.run(
+        [server.bindir / "pg_dump", "--schema-only", "--dbname", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Each dump guards itself with a random word.
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+    with psycopg.connect(url) as connection:
+        applied = connection.execute(
+            "select number, name, checksum from ledger.schema_migrations order by number"
+        ).fetchall()
+    return "\n".join(lines) + repr(applied)
+
+
+def test_an_empty_database_gets_the_newest_schema(each_server: EmbeddedPostgres) -> None:
+    with fresh(each_server) as url:
+        assert migrate(url) == newest_migration() > 0
+        with psycopg.connect(url) as connection:
+            assert schema_version(connection) == newest_migration()
+
+
+def test_a_second_run_changes_nothing(each_server: EmbeddedPostgres) -> None:
+    with fresh(each_server) as url:
+        migrate(url)
+        before = dump(each_server, url)
+
+        migrate(url)
+
+        assert dump(each_server, url) == before
+
+
+def test_the_owner_of_the_database_who_may_create_roles_needs_no_superuser(
+    each_server: EmbeddedPostgres,
+) -> None:
+    with psycopg.connect(each_server.owner_url, autocommit=True) as connection:
+        connection.execute("create role host login createrole createdb")
+    with fresh(each_server, owner="host", without_roles=True) as url:
+        assert migrate(url, app_password="hushed") == newest_migration()
+        assert migrate(url) == newest_migration()
+
+        with psycopg.connect(url) as connection:
+            row = connection.execute(
+                "select tableowner from pg_tables where schemaname = 'ledger' group by 1"
+            ).fetchall()
+            assert row == [("ledger_owner",)]
+
+
+def test_a_user_who_may_not_migrate_is_told_who_may(bare: EmbeddedPostgres) -> None:
+    with psycopg.connect(bare.owner_url, autocommit=True) as connection:
+        connection.execute("create role guest login")
+    with fresh(bare, without_roles=True) as url, pytest.raises(MigrationError, match="CREATEROLE"):
+        migrate(conninfo.make_conninfo(url, user="guest"))
+
+
+def test_the_service_role_can_be_held_back(bare: EmbeddedPostgres) -> None:
+    with fresh(bare, without_roles=True) as url:
+        migrate(url, app_password="hushed")
+
+        with psycopg.connect(url) as connection:
+            roles = connection.execute(
+                "select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreaterole or rolcreatedb"
+                " from pg_roles where rolname like 'ledger%' order by rolname"
+            ).fetchall()
+            password = connection.execute(
+                "select rolpassword from pg_authid where rolname = 'ledger_app'"
+            ).fetchone()
+        assert roles == [
+            ("ledger_app", True, False),
+            ("ledger_owner", False, False),
+            ("ledger_read", False, False),
+        ]
+        assert password is not None
+        assert password[0].startswith("SCRAM-SHA-256$")
+
+
+def test_a_schema_newer_than_the_code_is_refused_and_left_alone(
+    bare: EmbeddedPostgres, migrations: Path
+) -> None:
+    with fresh(bare) as url:
+        migrate(url, directory=migrations)
+        before = dump(bare, url)
+        (migrations / "0002_names.sql").unlink()
+
+        with pytest.raises(SchemaNewer, match="at migration 2; this code knows 1"):
+            migrate(url, directory=migrations)
+
+        assert dump(bare, url) == before
+
+
+def test_a_migration_that_was_edited_after_it_ran_is_refused_by_name(
+    bare: EmbeddedPostgres, migrations: Path
+) -> None:
+    with fresh(bare) as url:
+        migrate(url, directory=migrations)
+        (migrations / "0001_things.sql").write_text(FIRST + "-- edited\n")
+
+        with pytest.raises(SchemaChanged, match=r"Migration 1 \(things\)"):
+            migrate(url, directory=migrations)
+
+
+def test_line_ends_do_not_count_as_an_edit(bare: EmbeddedPostgres, migrations: Path) -> None:
+    with fresh(bare) as url:
+        migrate(url, directory=migrations)
+        (migrations / "0001_things.sql").write_bytes(FIRST.replace("\n", "\r\n").encode())
+
+        assert migrate(url, directory=migrations) == 2
+
+
+def test_a_failing_migration_keeps_those_before_it_and_nothing_of_itself(
+    bare: EmbeddedPostgres, migrations: Path
+) -> None:
+    (migrations / "0002_names.sql").write_text(SECOND + "select 1 / 0;")
+    with fresh(bare) as url:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            migrate(url, directory=migrations)
+
+        with psycopg.connect(url) as connection:
+            assert schema_version(connection) == 1
+            assert connection.execute("select to_regprocedure('ledger.nothing()')").fetchone() == (None,)
+        (migrations / "0002_names.sql").write_text(SECOND)
+        assert migrate(url, directory=migrations) == 2
+
+
+def test_files_are_numbered_without_a_gap(migrations: Path) -> None:
+    (migrations / "0004_gap.sql").write_text("select 1;")
+
+    with pytest.raises(MigrationError, match="not numbered"):
+        read_migrations(migrations)
+
+
+def test_a_misnamed_file_is_refused(migrations: Path) -> None:
+    (migrations / "3_third.sql").write_text("select 1;")
+
+    with pytest.raises(MigrationError, match=r"3_third\.sql"):
+        read_migrations(migrations)
+
+
+def test_migrators_that_start_together_apply_each_migration_once(bare: EmbeddedPostgres) -> None:
+    numbers: list[int] = []
+    with fresh(bare, without_roles=True) as url:
+        threads = [threading.Thread(target=lambda: numbers.append(migrate(url))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        with psycopg.connect(url) as connection:
+            applied = connection.execute("select count(*) from ledger.schema_migrations").fetchone()
+    assert numbers == [newest_migration()] * 4
+    assert applied == (newest_migration(),)
+
+
+def test_a_migration_that_waits_for_a_table_gives_up_and_says_so(
+    bare: EmbeddedPostgres, migrations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger_server.store.migrate.LOCK_TIMEOUT_DDL", "50ms")
+    second = migrations / "0002_names.sql"
+    second.unlink()
+    with fresh(bare) as url, psycopg.connect(url) as reader:
+        migrate(url, directory=migrations)
+        second.write_text(SECOND)
+        reader.execute("lock table ledger.things in access share mode")
+
+        with pytest.raises(MigrationError, match="stayed in use"):
+            migrate(url, directory=migrations)
+
+        assert schema_version(reader) == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_migrator_cut_off_at_any_statement_is_completed_by_the_next(
+    bare: EmbeddedPostgres, migrations: Path, after: bool
+) -> None:
+    """Every statement that the migrator sends, BEGIN and COMMIT too, is lost once, and its answer once."""
+    found = read_migrations(migrations)
+    with fresh(bare, without_roles=True) as url:
+        migrate(url, directory=migrations)
+        expected = dump(bare, url)
+
+    at = 0
+    while True:
+        at += 1
+        with fresh(bare, without_roles=True) as url, CuttingProxy(url, at=at, after=after) as proxy:
+            if _completes(proxy.url, found):
+                assert not proxy.has_cut
+                break
+            assert proxy.has_cut
+            migrate(url, directory=migrations)
+            assert dump(bare, url) == expected, f"cut at statement {at}"
+    assert at > 20
+
+
+def _completes(url: str, migrations: list[Migration]) -> bool:
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            apply_migrations(connection, migrations)
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_migrator_killed_at_any_command_of_the_schema_is_completed_by_the_next(
+    bare: EmbeddedPostgres,
+) -> None:
+    """The database ends the session in the middle of the migrations themselves, at each command in turn."""
+    with fresh(bare, without_roles=True) as url:
+        migrate(url)
+        expected = dump(bare, url)
+
+    command = 0
+    while _is_killed_and_completed(bare, command := command + 1, expected):
+        pass
+    assert command > 40
+
+
+def test_a_migrator_killed_amid_the_schema_is_completed_by_the_next(bare: EmbeddedPostgres) -> None:
+    with fresh(bare, without_roles=True) as url:
+        migrate(url)
+        expected = dump(bare, url)
+
+    for command in (3, 11, 37):
+        assert _is_killed_and_completed(bare, command, expected)
+
+
+def _is_killed_and_completed(server: EmbeddedPostgres, command: int, expected: str) -> bool:
+    """False if there is no such command any more."""
+    with fresh(server, without_roles=True) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(DEADLY)
+        # The strike counts from here; making the trigger is no command of the migration.
+        connection.execute("select setval('deadly.commands', 1, false)")
+        connection.execute("insert into deadly.at values (%s)", (command,))
+        try:
+            migrate(url)
+            return False
+        except psycopg.OperationalError:
+            pass
+        connection.execute("drop event trigger deadly")
+        connection.execute("drop schema deadly cascade")
+        migrate(url)
+        assert dump(server, url) == expected, f"killed at command {command}"
+        return True
