@@ -1,4 +1,5 @@
 # The service without a PostgreSQL of its own: it is given LEDGER_DATABASE_URL.
+# It listens on loopback; compose.yaml shows how to reach it.
 
 FROM python:3.13-slim AS build
 WORKDIR /build
@@ -21,10 +22,10 @@ ENV PATH=/opt/ledger/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONSAFEPATH=1
 USER 65532:65532
-EXPOSE 50051
+EXPOSE 50051/tcp
 # The service drains: calls in flight finish, health turns NOT_SERVING.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["ledger-server", "health"]
 ENTRYPOINT ["ledger-server"]
-CMD ["serve", "--listen", "0.0.0.0:50051"]
+CMD ["serve"]

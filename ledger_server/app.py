@@ -57,7 +57,7 @@ class App:
         self._server: Server | None = None
 
     def start(self) -> None:
-        """Starts the database where it is ours, connects, and serves. Leaves nothing running where it fails."""
+        """Starts the database where it is ours, connects, and serves; leaves nothing running if it fails."""
         try:
             self._start()
         except BaseException:
@@ -104,7 +104,9 @@ class App:
         """Starts PostgreSQL, brings its schema up to date, and answers the URL to serve from."""
         data_dir = self.config.data_dir
         if data_dir is None:
-            data_dir = Path(tempfile.mkdtemp(prefix="ledger-")) if self.config.ephemeral else default_data_dir()
+            data_dir = (
+                Path(tempfile.mkdtemp(prefix="ledger-")) if self.config.ephemeral else default_data_dir()
+            )
         self.data_dir = data_dir
         postgres = EmbeddedPostgres.start(
             data_dir, bindir=self.config.pg_bindir, ephemeral=self.config.ephemeral
@@ -135,6 +137,6 @@ class App:
 
 
 def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str]:
-    """Brings a database's schema up to date; answers the newest number and the URL to serve from, without password."""
+    """Brings a database's schema up to date; answers its number and the URL to serve from (no password)."""
     number = migrate(owner_url, app_password=app_password)
     return number, app_conninfo(owner_url)

@@ -4,7 +4,9 @@ import click
 
 
 @click.command()
-@click.option("--database-url", metavar="OWNER_URL", required=True, help="The database, as its owner or a superuser.")
+@click.option(
+    "--database-url", metavar="OWNER_URL", required=True, help="The database, as its owner or a superuser."
+)
 @click.option(
     "--app-password",
     metavar="PASSWORD",

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--listen", metavar="HOST:PORT", help="Where to listen.  [default: LEDGER_LISTEN, 127.0.0.1:50051]")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Where to listen.  [default: LEDGER_LISTEN, 127.0.0.1:50051]"
+)
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the embedded PostgreSQL keeps the books.",
 )
-@click.option("--database-url", metavar="URL", help="Serve from this PostgreSQL instead, as the role ledger_app.")
+@click.option(
+    "--database-url", metavar="URL", help="Serve from this PostgreSQL instead, as the role ledger_app."
+)
 @click.option("--ephemeral", is_flag=True, help="Throw the books away at the end.")
 def serve(listen: str | None, data_dir: Path | None, database_url: str | None, ephemeral: bool) -> None:
     """Run the service, on an embedded PostgreSQL unless a URL is given.

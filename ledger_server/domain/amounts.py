@@ -26,7 +26,7 @@ def amount_fault(text: str) -> str | None:
 
 
 def bound_fault(text: str) -> str | None:
-    """What is wrong with a bound on a balance (an optional '-', then digits without a leading zero), or None."""
+    """What is wrong with a bound on a balance ('-' allowed, no leading zero), or None."""
     digits = text.removeprefix("-")
     if text != "0" and amount_fault(digits) is not None:
         return f"{text[:50]!r} is not a whole number of minor units of at most {DIGITS_MAX} digits"

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from ledger_server.domain.accounts import AccountType
 from ledger_server.domain.chain import framed
 
+# How many transactions one call examines at most under a filter without an index.
+EXAMINED_MAX = 10_000
+
 
 class BalanceAsk(NamedTuple):
     """One balance to read: asset "" asks for all, `at` 0 for now."""
@@ -55,7 +58,7 @@ class AccountEntry(NamedTuple):
     """One entry seen from its account; `balance_after` is debit-positive."""
 
     sequence: int
-    index: int
+    line: int
     is_debit: bool
     amount: int
     asset: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import grpc
-
 from ledger.v1 import account_service_pb2 as pb
 from ledger.v1 import account_service_pb2_grpc
 from ledger.v1 import ledger_pb2 as nouns_pb
+
 from ledger_server.domain.accounts import AccountVersion
 from ledger_server.rpc import limits, requests, responses
 from ledger_server.rpc.answering import answering, principal
@@ -64,7 +64,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         name = form.account(request.name, "name")
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
-        version, at = self._ledgers.account(ledger, name, min_sequence)
+        version, at = self._ledgers.reads.account(ledger, name, min_sequence)
         return pb.GetAccountResponse(account=responses.account(version), sequence=at)
 
     @answering
@@ -81,7 +81,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         at, after = position(request, int, str) or (None, "")
-        found, has_more, at = self._ledgers.account_page(
+        found, has_more, at = self._ledgers.reads.account_page(
             ledger,
             prefix=prefix,
             account_type=request.type,

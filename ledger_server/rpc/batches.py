@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from google.rpc.status_pb2 import Status
-
 from ledger.v1 import ledger_service_pb2 as pb
+
 from ledger_server.domain.posting import Decision, Draft
 from ledger_server.domain.refusals import AtomicGroupRefused, BatchTooLarge, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
@@ -23,7 +23,7 @@ _REVERSAL_BYTES = 64 * 1024
 
 
 def check_answer_size(request: pb.PostBatchRequest, *, is_full: bool) -> None:
-    """Refuses a batch whose answer could be larger than a plain client accepts, before anything is decided."""
+    """Refuses, before anything is decided, a batch whose answer could be too large for a plain client."""
     count = len(request.operations)
     size_bytes = count * limits.RESULT_BYTES_MAX
     if is_full:
@@ -57,7 +57,8 @@ def decide(
         refusal = drafts[culprit]
         assert isinstance(refusal, Refusal)
         others = AtomicGroupRefused(
-            f"operation {culprit} of the atomic batch was refused with {refusal.reason}; nothing was recorded",
+            f"operation {culprit} of the atomic batch was refused with {refusal.reason};"
+            " nothing was recorded",
             culprit_index=culprit,
             culprit_reason=refusal.reason,
         )

@@ -8,11 +8,10 @@ from functools import cache
 from hashlib import sha256
 
 import grpc
-
-from ledger.v1 import account_service_pb2, ledger_service_pb2
+from ledger.v1 import account_service_pb2, ledger_admin_service_pb2_grpc, ledger_service_pb2
 from ledger.v1 import ledger_admin_service_pb2 as pb
-from ledger.v1 import ledger_admin_service_pb2_grpc
 from ledger.v1 import ledger_pb2 as nouns_pb
+
 from ledger_server.domain import names
 from ledger_server.domain.accounts import AssetDraft, LedgerDraft
 from ledger_server.rpc import limits, responses
@@ -61,7 +60,7 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
         name = form.ledger(request.name, "name")
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
-        return pb.GetLedgerResponse(ledger=responses.ledger(*self._ledgers.ledger(name, min_sequence)))
+        return pb.GetLedgerResponse(ledger=responses.ledger(*self._ledgers.reads.ledger(name, min_sequence)))
 
     @answering
     def ListLedgers(
@@ -72,7 +71,7 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
         count = form.page_size(request.page_size)
         form.judge()
         (after,) = position(request, str) or ("",)
-        found, has_more = self._ledgers.ledger_page(after, count)
+        found, has_more = self._ledgers.reads.ledger_page(after, count)
         answer = pb.ListLedgersResponse(ledgers=[responses.ledger(*one) for one in found])
         if has_more:
             answer.next_page_token = page_token(request, found[-1][0].name)
@@ -105,7 +104,7 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         at, after = position(request, int, str) or (None, "")
-        found, reached = self._ledgers.assets(ledger, min_sequence)
+        found, reached = self._ledgers.reads.assets(ledger, min_sequence)
         at = reached if at is None else min(at, reached)
         rest = [
             record
@@ -128,7 +127,7 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
             version=self._info.version,
             schema_version=self._info.schema_version,
             contract_digest=contract_digest(),
-            database_version=self._ledgers.database_version(),
+            database_version=self._ledgers.reads.database_version(),
             limits={**limits.PUBLISHED, **self._info.limits},
             flags=self._info.flags,
         )

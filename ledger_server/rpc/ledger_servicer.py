@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grpc
-
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import ledger_service_pb2_grpc
+
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk, SummedRow
 from ledger_server.domain.refusals import PageTokenInvalid
 from ledger_server.rpc import batches, limits, requests, responses
@@ -60,7 +60,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         name = form.transaction(request.transaction)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
-        found, at = self._ledgers.transaction(ledger, name, min_sequence)
+        found, at = self._ledgers.reads.transaction(ledger, name, min_sequence)
         return pb.GetTransactionResponse(transaction=responses.transaction(ledger, found), sequence=at)
 
     @answering
@@ -76,7 +76,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         at, place = position(request, int, int) or (None, None)
-        page = self._ledgers.transactions(
+        page = self._ledgers.reads.transactions(
             ledger,
             wanted,
             newest_first=newest_first,
@@ -113,7 +113,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         at, sequence, index = position(request, int, int, int) or (None, None, None)
-        version, found, has_more, at = self._ledgers.entries(
+        version, found, has_more, at = self._ledgers.reads.entries(
             ledger,
             account,
             asset=asset,
@@ -128,7 +128,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             entries=[responses.account_entry(account, sign, one) for one in found], sequence=at
         )
         if has_more:
-            answer.next_page_token = page_token(request, at, found[-1].sequence, found[-1].index)
+            answer.next_page_token = page_token(request, at, found[-1].sequence, found[-1].line)
         return answer
 
     @answering
@@ -147,9 +147,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         form.judge()
         found: BalanceAnswer
         if request.recompute:
-            at, found = self._ledgers.recomputed_balances(ledger, ask, min_sequence)
+            at, found = self._ledgers.reads.recomputed_balances(ledger, ask, min_sequence)
         else:
-            at, (found,) = self._ledgers.balances(ledger, [ask], min_sequence)
+            at, (found,) = self._ledgers.reads.balances(ledger, [ask], min_sequence)
         return pb.GetBalanceResponse(
             account=request.account,
             balances=[responses.balance(one) for one in found.balances],
@@ -167,7 +167,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         asks = requests.balance_asks(request.names, at_sequence, form)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
-        at, answers = self._ledgers.balances(ledger, asks, min_sequence)
+        at, answers = self._ledgers.reads.balances(ledger, asks, min_sequence)
         return pb.BatchGetBalancesResponse(
             accounts=[
                 pb.AccountBalances(
@@ -192,7 +192,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             form.fault("rows", f"{request.rows} is not a TrialBalanceRows")
         form.judge()
         at, offset = position(request, int, int) or (at_sequence, 0)
-        sums = self._ledgers.sums(ledger, at, is_later_page=offset > 0, min_sequence=min_sequence)
+        sums = self._ledgers.reads.sums(ledger, at, is_later_page=offset > 0, min_sequence=min_sequence)
         rows = _rows(request.rows, sums.rows)
         if offset > len(rows):
             raise PageTokenInvalid("the page token points beyond the last row")
@@ -221,4 +221,3 @@ def _rows(breakdown: int, summed: list[SummedRow]) -> list[pb.TrialBalanceRow]:
         known = by_type.get(place) or SummedRow("", row.type, row.asset, row.scale, 0, 0)
         by_type[place] = known._replace(debits=known.debits + row.debits, credits=known.credits + row.credits)
     return [responses.trial_balance_row(by_type[place]) for place in sorted(by_type)]
-

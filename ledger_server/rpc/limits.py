@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import DIGITS_MAX
+from ledger_server.domain.reads import EXAMINED_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX
-from ledger_server.store.reading import EXAMINED_MAX
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 OPERATIONS_MAX = 8_192

@@ -34,7 +34,7 @@ def page_token(request: Any, *position: int | str) -> str:
 
 
 def position(request: Any, *kinds: type) -> list[Any] | None:
-    """Where the request's token goes on, one value of each kind; None on the first page. Raises PageTokenInvalid."""
+    """Where the token goes on, one value of each kind; None on the first page. Raises PageTokenInvalid."""
     token = request.page_token
     if not token:
         return None

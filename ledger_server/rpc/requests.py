@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
+
 from ledger_server.domain import names
 from ledger_server.domain.accounts import NORMAL_SIGN, AccountDraft, AccountType, Limit
 from ledger_server.domain.amounts import amount_fault, bound_fault
@@ -23,7 +23,7 @@ from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft, PostDraft
 from ledger_server.rpc import limits
 
 _DEBIT = nouns_pb.SIDE_DEBIT
-_CREDIT = nouns_pb.SIDE_CREDIT
+_SIDES = frozenset({nouns_pb.SIDE_DEBIT, nouns_pb.SIDE_CREDIT})
 # Years 1 to 9999 (google.protobuf.Timestamp).
 _SECONDS_MIN = -62_135_596_800
 _SECONDS_MAX = 253_402_300_799
@@ -133,7 +133,7 @@ class Form:
             account, side, amount, asset = entry.account, entry.side, entry.amount, entry.asset
             if (
                 amount_fault(amount) is None
-                and (side == _DEBIT or side == _CREDIT)
+                and side in _SIDES
                 and path_fault(account) is None
                 and code_fault(asset) is None
             ):
@@ -141,7 +141,7 @@ class Form:
                 continue
             field = f"entries[{index}]"
             self.fault(f"{field}.account", path_fault(account))
-            if side not in (_DEBIT, _CREDIT):
+            if side not in _SIDES:
                 self.fault(f"{field}.side", "must be SIDE_DEBIT or SIDE_CREDIT")
             self.fault(f"{field}.amount", amount_fault(amount))
             self.fault(f"{field}.asset", code_fault(asset))
@@ -192,7 +192,7 @@ def reverse_draft(
 def operation_drafts(
     request: ledger_pb.PostBatchRequest, created_by: str
 ) -> list[PostDraft | ReverseDraft | Refusal]:
-    """A batch's drafts, or a refusal in the place of one that is malformed. Raises InvalidRequest, BatchTooLarge."""
+    """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
     form = Form()
     form.ledger(request.ledger)
     if not request.operations:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
+
 from ledger_server.domain.accounts import (
     NORMAL_SIGN,
     AccountVersion,
@@ -116,7 +116,7 @@ def account_entry(name: str, sign: int, found: AccountEntry) -> ledger_pb.Accoun
     """An entry seen from its account."""
     return ledger_pb.AccountEntry(
         sequence=found.sequence,
-        index=found.index,
+        index=found.line,
         entry=nouns_pb.Entry(
             account=name,
             side=nouns_pb.SIDE_DEBIT if found.is_debit else nouns_pb.SIDE_CREDIT,

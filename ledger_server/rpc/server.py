@@ -7,7 +7,6 @@ import threading
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-
 from ledger.v1 import (
     account_service_pb2,
     account_service_pb2_grpc,
@@ -16,6 +15,7 @@ from ledger.v1 import (
     ledger_service_pb2,
     ledger_service_pb2_grpc,
 )
+
 from ledger_server.rpc import limits
 from ledger_server.rpc.account_servicer import AccountServicer
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
@@ -29,9 +29,9 @@ SERVICES = (
     ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
 )
 # Threads that serve calls; a call waits in its lane most of the time.
-WORKERS = 128
+WORKERS = 256
 # Below the threads, so that an admitted call always finds one.
-IN_FLIGHT_MAX = 112
+IN_FLIGHT_MAX = 240
 # One ledger may hold at most half of them.
 WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
 # gRPC's own cap, without ErrorInfo, far behind the admission.
@@ -121,7 +121,7 @@ class Server:
         """Health follows the database: NOT_SERVING while it does not answer."""
         serving = True
         while not self._stopping.wait(_DATABASE_LOOK_S):
-            answers = self._ledgers.is_serving()
+            answers = self._ledgers.reads.is_serving()
             if answers != serving:
                 serving = answers
                 self._say(

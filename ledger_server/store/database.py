@@ -100,6 +100,7 @@ class Database:
         try:
             with psycopg.connect(self._url, **{**_LIVENESS, "autocommit": True}) as connection:
                 interlock.check(connection)
+            interlock.check_session(lambda: psycopg.connect(self._url, **_LIVENESS))
         except psycopg.Error as error:
             raise DatabaseLost(str(error).strip()) from error
         self._reads.open(wait=True, timeout=timeout_s)

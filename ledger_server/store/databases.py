@@ -20,6 +20,5 @@ def ensure_database(owner_url: str, name: str) -> None:
 
 def app_conninfo(owner_url: str) -> str:
     """The same database as the role ledger_app, without a password."""
-    parts = conninfo_to_dict(owner_url)
-    parts.pop("password", None)
-    return make_conninfo(**{**parts, "user": "ledger_app"})
+    kept = {name: str(value) for name, value in conninfo_to_dict(owner_url).items() if name != "password"}
+    return make_conninfo("", **{**kept, "user": "ledger_app"})

@@ -24,19 +24,11 @@ _SQL = statements("lane")
 # arrays; see docs/performance.md.
 STAGED_FROM = 32
 
-_TRANSACTION_TYPES = [
-    "int8",
-    "int8",
-    "text",
-    "text",
-    "timestamptz",
-    "bool",
-    "timestamptz",
-    "text",
-    "int8",
-    "text",
-] + ["jsonb", "text", "bytea", "bytea"]
-_ENTRY_TYPES = ["int8", "int8", "int4", "int2", "int8", "int2", "int2", "numeric", "numeric"]
+# In the columns' order in lane.sql.
+_TRANSACTION_TYPES = (
+    "int8 int8 text text timestamptz bool timestamptz text int8 text jsonb text bytea bytea"
+).split()
+_ENTRY_TYPES = "int8 int8 int4 int2 int8 int2 int2 numeric numeric".split()
 
 
 def insert(

@@ -135,7 +135,8 @@ class LaneSession:
                 self._commit(pipeline, ledger_id)
         if staged:
             self.failpoint("after_head")
-            inserting.copy(connection, ledger_id, runs[0][1])
+            transactions = [record for record in records if isinstance(record, Transaction)]
+            inserting.copy(connection, ledger_id, transactions)
             self.failpoint("before_commit")
             with connection.pipeline() as pipeline:
                 connection.execute(_SQL.unstage_transactions)
@@ -154,7 +155,7 @@ class LaneSession:
             raise psycopg.errors.InFailedSqlTransaction(f"COMMIT was answered {committed.statusmessage}")
 
     def abandon(self, ledger_id: int) -> None:
-        """Rolls back and gives the lane lock back after a failure. Raises DatabaseLost if the session is gone."""
+        """Rolls back and gives the lane lock back after a failure. Raises DatabaseLost if it is gone."""
         try:
             if self.connection.info.transaction_status != pq.TransactionStatus.IDLE:
                 self.connection.execute(_SQL.rollback)

@@ -19,6 +19,7 @@ from ledger_server.domain.accounts import (
     LedgerRecord,
 )
 from ledger_server.domain.reads import (
+    EXAMINED_MAX,
     AccountEntry,
     Balance,
     BalanceAnswer,
@@ -34,8 +35,6 @@ _SQL = statements("reading")
 
 # Beyond every sequence.
 LAST = 2**63 - 1
-# How many transactions one call examines at most under a filter without an index.
-EXAMINED_MAX = 10_000
 _EXAMINED_AT_ONCE = 1_000
 # After every name: the highest code point sorts last in the C collation.
 _AFTER_ALL = "\U0010ffff"
@@ -83,8 +82,8 @@ class Reading:
         types: list[AccountType | None] = [None] * len(asks)
         has_asset = [False] * len(asks)
         balances: list[list[Balance]] = [[] for _ in asks]
-        head = 0
-        for place, head, account_type, code, balance_after, sequence, record_time in found:
+        head = int(found[0][1])
+        for place, _, account_type, code, balance_after, sequence, record_time in found:
             index = place - 1
             if account_type is None:
                 continue

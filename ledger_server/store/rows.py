@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-
 from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetRecord, Limit
 from ledger_server.domain.transactions import Entry, Transaction
 

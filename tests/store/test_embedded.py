@@ -74,15 +74,20 @@ def is_gone(pid: int) -> bool:
 
 
 @contextmanager
-def supervised(data_dir: Path) -> Iterator[tuple[Callable[[], object], int]]:
+def supervised(data_dir: Path) -> Iterator[tuple[Callable[[], None], int]]:
     """Another process that serves the books: how to kill it, and its server's process id."""
     process = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR, str(data_dir)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     with process:
         assert process.stdout is not None
+
+        def kill() -> None:
+            process.kill()
+            process.wait()
+
         try:
-            yield (lambda: (process.kill(), process.wait()), int(process.stdout.readline()))
+            yield kill, int(process.stdout.readline())
         finally:
             process.kill()
 
@@ -90,7 +95,8 @@ def supervised(data_dir: Path) -> Iterator[tuple[Callable[[], object], int]]:
 def serve_unsupervised(postgres_before: EmbeddedPostgres) -> subprocess.Popen[bytes]:
     """A server of the same books that no supervisor knows, ready."""
     books = postgres_before.data_dir / f"pg{postgres_before.version_major}"
-    program = [postgres_before.bindir / "postgres", "-D", books, "-c", "listen_addresses=", "-k", books]
+    program: list[str | Path] = [postgres_before.bindir / "postgres", "-D", books, "-k", books]
+    program += ["-c", "listen_addresses="]
     process = subprocess.Popen(command(server_user(), books, *program), stderr=subprocess.DEVNULL)
 
     def is_ready() -> bool:

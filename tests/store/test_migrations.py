@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -270,7 +270,7 @@ def test_a_migrator_cut_off_at_any_statement_is_completed_by_the_next(
     assert at > 20
 
 
-def _completes(url: str, migrations: list[Migration]) -> bool:
+def _completes(url: str, migrations: Sequence[Migration]) -> bool:
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             apply_migrations(connection, migrations)

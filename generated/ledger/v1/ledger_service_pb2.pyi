@@ -1391,7 +1391,7 @@ class TrialBalanceResponse(_message.Message):
     """Where the totals come from."""
     @_builtins.property
     def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetTotal]:
-        """One total for each asset of the ledger, in bytewise order of asset code; on
+        """One total for each asset with entries, in bytewise order of asset code; on
         every page.
         """
 

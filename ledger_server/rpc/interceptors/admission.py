@@ -20,8 +20,10 @@ from ledger_server.domain.refusals import Overloaded, Refusal, ShuttingDown, Val
 from ledger_server.rpc.answering import abort
 
 _REFUSING_THREADS = 2
-# Health and reflection must answer when nothing else does.
-_ALWAYS_ADMITTED = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_STREAM_THREADS = 4
+# Health must answer when nothing else does; its Watch holds no thread.
+_HEALTH = "/grpc.health.v1.Health/"
+_REFLECTION = "/grpc.reflection."
 
 
 class CountingPool(ThreadPoolExecutor):
@@ -60,6 +62,8 @@ class Admission(grpc.ServerInterceptor):
         self._pool = pool
         self._in_flight_max = in_flight_max
         self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="refuse")
+        # An open stream holds a thread for as long as it likes: never a call's.
+        self._streams = ThreadPoolExecutor(_STREAM_THREADS, thread_name_prefix="stream")
         self._draining = False
 
     def drain(self) -> None:
@@ -69,6 +73,7 @@ class Admission(grpc.ServerInterceptor):
     def close(self) -> None:
         """Ends the refusing threads."""
         self._refusing.shutdown(wait=False)
+        self._streams.shutdown(wait=False)
 
     def intercept_service(
         self,
@@ -77,8 +82,10 @@ class Admission(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Runs on gRPC's one serving thread: it decides and never waits."""
         handler = continuation(details)
-        if handler is None or details.method.startswith(_ALWAYS_ADMITTED):
+        if handler is None or details.method.startswith(_HEALTH):
             return handler
+        if details.method.startswith(_REFLECTION):
+            return self._on_streams(handler)
         if self._draining:
             return self._refusal(
                 handler, ShuttingDown("the server is shutting down; try another one, or again later")
@@ -93,7 +100,22 @@ class Admission(grpc.ServerInterceptor):
             )
         return _parsing(handler)
 
-    def _refusal(self, handler: grpc.RpcMethodHandler[Any, Any], refusal: Refusal) -> grpc.RpcMethodHandler[Any, Any]:
+    def _on_streams(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        stream = handler.stream_stream
+        if stream is None:
+            return handler
+
+        def converse(requests: Any, context: grpc.ServicerContext) -> Any:
+            return stream(requests, context)
+
+        converse.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
+        return grpc.stream_stream_rpc_method_handler(
+            converse, handler.request_deserializer, handler.response_serializer
+        )
+
+    def _refusal(
+        self, handler: grpc.RpcMethodHandler[Any, Any], refusal: Refusal
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         def refuse(request: Any, context: grpc.ServicerContext) -> Any:
             abort(context, refusal)
 

@@ -20,5 +20,8 @@ def statements(file: str) -> SimpleNamespace:
     text = files(__name__).joinpath(f"{file}.sql").read_text(encoding="utf-8")
     parts = _HEADER.split(text)
     return SimpleNamespace(
-        **{name: body.strip().rstrip(";").encode() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+        **{
+            name: body.strip().rstrip(";").encode()
+            for name, body in zip(parts[1::2], parts[2::2], strict=True)
+        }
     )
