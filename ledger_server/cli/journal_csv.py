@@ -113,7 +113,10 @@ def _read_rows(file: BinaryIO) -> Iterator[_Row]:
     except UnicodeDecodeError as error:
         raise BadJournal(line, "the file is not UTF-8 at or after this line; convert it first") from error
     finally:
-        text.detach()
+        # Else the wrapper would close the file, which is read again. A reader left in the middle
+        # of the file may be dropped after it.
+        if not file.closed:
+            text.detach()
 
 
 def _transaction(rows: list[_Row]) -> CsvTransaction:

@@ -12,27 +12,24 @@ whole journal with the recorded times and salts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias, assert_never
+from collections.abc import Sequence
+from typing import assert_never
 
 from ledger_server.domain import chain
 from ledger_server.domain.accounts import (
-    Account,
     AccountDraft,
     AccountVersion,
-    Asset,
     AssetDraft,
-    AssetRecord,
     Head,
 )
 from ledger_server.domain.amounts import AMOUNT_MAX
 from ledger_server.domain.books import Books
-from ledger_server.domain.content import account_differences, post_differences, reverse_differences
+from ledger_server.domain.content import post_differences, reverse_differences
+from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.opening import decide_account, decide_asset
 from ledger_server.domain.refusals import (
-    AccountAlreadyExists,
     AccountNotFound,
     AmountOverflow,
-    AssetAlreadyExists,
     AssetNotFound,
     AtomicGroupRefused,
     BalanceLimitExceeded,
@@ -41,31 +38,9 @@ from ledger_server.domain.refusals import (
     Refusal,
     ReversalAlreadyExists,
     ReversalForbiddenType,
-    ValidationFailed,
-    Violation,
     transaction_not_found,
 )
 from ledger_server.domain.transactions import Entry, EntryDraft, PostDraft, ReverseDraft, Transaction
-
-Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft
-Record: TypeAlias = Transaction | AccountVersion | AssetRecord
-
-
-class Recorded(NamedTuple):
-    """A yes: the record, and whether it had been recorded before."""
-
-    record: Record
-    replayed: bool
-
-
-Decision: TypeAlias = Recorded | Refusal
-
-
-class Moment(NamedTuple):
-    """What a batch is stamped with: its record_time in microseconds, and a source of 16-byte salts."""
-
-    record_time: int
-    salt: Callable[[], bytes]
 
 
 def decide(unit: Sequence[Draft], books: Books, moment: Moment, *, atomic: bool = False) -> list[Decision]:
@@ -103,9 +78,9 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
     if isinstance(draft, ReverseDraft):
         return _reverse(draft, books, moment)
     if isinstance(draft, AccountDraft):
-        return _open_account(draft, books, moment)
+        return decide_account(draft, books, moment)
     if isinstance(draft, AssetDraft):
-        return _create_asset(draft, books, moment)
+        return decide_asset(draft, books, moment)
     assert_never(draft)
 
 
@@ -329,84 +304,3 @@ def _bound(
             sequence=books.head.sequence,
         )
     return None
-
-
-def _open_account(draft: AccountDraft, books: Books, moment: Moment) -> Decision:
-    existing = books.accounts[draft.name]
-    if existing is not None:
-        differing = account_differences(draft, existing)
-        if not differing:
-            return Recorded(existing, True)
-        return AccountAlreadyExists(
-            f"account {draft.name!r} exists with another {', '.join(differing)}",
-            account=draft.name,
-            differing_fields=",".join(differing),
-            sequence=existing.sequence,
-        )
-    for code, limit in draft.limits.items():
-        if books.assets[code] is None:
-            return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)
-        if (limit.balance_min or 0) > 0 or (limit.balance_max or 0) < 0:
-            fault = "excludes zero, where a new account stands"
-            return ValidationFailed(
-                f"the limit of {draft.name!r} in {code} {fault}",
-                violations=(Violation("account.limits", f"the limit in {code} {fault}"),),
-            )
-    sequence = books.head.sequence + 1
-    salt = moment.salt()
-    account = Account.of(books.next_account_id, draft.name, draft.type)
-    limits = {code: draft.limits[code] for code in sorted(draft.limits, key=str.encode)}
-    record_hash = chain.record_hash(
-        books.framed,
-        sequence,
-        books.head.hash,
-        chain.account_canonical(
-            moment.record_time,
-            draft.created_by,
-            account.framed,
-            draft.type,
-            1,
-            [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
-            chain.details_digest(salt, "", draft.metadata, ""),
-        ),
-    )
-    opened = AccountVersion(
-        account, 1, limits, draft.metadata, sequence, moment.record_time, draft.created_by, salt, record_hash
-    )
-    books.put(books.accounts, draft.name, opened)
-    for asset in books.assets.values():
-        if asset is not None:
-            books.put(books.balances, (account.account_id, asset.asset_id), 0)
-    books.next_account_id += 1
-    books.head = Head(sequence, record_hash, moment.record_time, books.head.epoch)
-    return Recorded(opened, False)
-
-
-def _create_asset(draft: AssetDraft, books: Books, moment: Moment) -> Decision:
-    existing = books.assets[draft.code]
-    if existing is not None:
-        if existing.scale == draft.scale:
-            return Recorded(books.asset_records[draft.code], True)
-        return AssetAlreadyExists(
-            f"asset {draft.code!r} exists with scale {existing.scale}; a scale never changes",
-            asset=draft.code,
-            scale=existing.scale,
-            differing_fields="scale",
-        )
-    sequence = books.head.sequence + 1
-    asset = Asset.of(books.next_asset_id, draft.code, draft.scale)
-    record_hash = chain.record_hash(
-        books.framed,
-        sequence,
-        books.head.hash,
-        chain.asset_canonical(moment.record_time, draft.created_by, asset.framed, draft.scale),
-    )
-    created = AssetRecord(asset, sequence, moment.record_time, draft.created_by, record_hash)
-    books.put(books.assets, draft.code, asset)
-    books.put(books.asset_records, draft.code, created)
-    for version in books.accounts.values():
-        if version is not None:
-            books.put(books.balances, (version.account.account_id, asset.asset_id), 0)
-    books.next_asset_id += 1
-    books.head = Head(sequence, record_hash, moment.record_time, books.head.epoch)
-    return Recorded(created, False)

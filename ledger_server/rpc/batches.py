@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.rpc.status_pb2 import Status
 from ledger.v1 import ledger_service_pb2 as pb
 
-from ledger_server.domain.posting import Decision, Draft
+from ledger_server.domain.decisions import Decision, Draft
 from ledger_server.domain.refusals import AtomicGroupRefused, BatchTooLarge, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc import limits, responses

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 from ledger_server.domain.accounts import AccountDraft, AssetDraft
 from ledger_server.domain.books import Books
-from ledger_server.domain.posting import Decision, Draft, Moment, Recorded, decide
+from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import (
     Contention,
     DatabaseUnavailable,

@@ -13,7 +13,7 @@ from ledger_server.domain.accounts import (
     LedgerDraft,
     LedgerRecord,
 )
-from ledger_server.domain.posting import Decision, Draft, Recorded
+from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.refusals import (
     AtomicGroupRefused,
     Contention,

@@ -25,10 +25,9 @@ _SQL = statements("lane")
 STAGED_FROM = 32
 
 # In the columns' order in lane.sql.
-_TRANSACTION_TYPES = (
-    "int8 int8 text text timestamptz bool timestamptz text int8 text jsonb text bytea bytea"
-).split()
-_ENTRY_TYPES = "int8 int8 int4 int2 int8 int2 int2 numeric numeric".split()
+_TRANSACTION_TYPES = ["int8", "int8", "text", "text", "timestamptz", "bool", "timestamptz"]
+_TRANSACTION_TYPES += ["text", "int8", "text", "jsonb", "text", "bytea", "bytea"]
+_ENTRY_TYPES = ["int8", "int8", "int4", "int2", "int8", "int2", "int2", "numeric", "numeric"]
 
 
 def insert(

@@ -24,7 +24,7 @@ from psycopg import Connection, pq
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
-from ledger_server.domain.posting import Record
+from ledger_server.domain.decisions import Record
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import inserting, rows
 from ledger_server.store.books import Asking, BooksReader, OpenedBooks, Wanted, lane_lock

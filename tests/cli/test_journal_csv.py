@@ -1,5 +1,6 @@
 """A journal CSV is read strictly: what is good becomes transactions, what is bad names its line."""
 
+import gc
 import io
 from decimal import Decimal
 from pathlib import Path
@@ -130,3 +131,12 @@ def test_nothing_is_held_back_until_the_end_of_the_file() -> None:
         io.BytesIO((two() + two().removeprefix(HEADER).replace("1,2024", "2,2024") + "3,bad\n").encode())
     )
     assert next(transactions).description == "coffee"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_reader_dropped_after_its_file_leaves_in_silence(household: Path) -> None:
+    with household.open("rb") as file:
+        transactions = read_transactions(file)
+        next(transactions)
+    del transactions
+    gc.collect()
