@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from ledger_server.rpc.ledger_admin_servicer import ServerInfo
 from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server
 from ledger_server.service.ledger import Ledgers
 from ledger_server.store.binaries import BinariesNotFound
-from ledger_server.store.data_directory import default_data_dir
+from ledger_server.store.data_directory import default_data_dir, make_ephemeral_data_dir
 from ledger_server.store.database import Database
 from ledger_server.store.databases import app_conninfo, ensure_database
 from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostgres
@@ -105,7 +104,9 @@ class App:
         data_dir = self.config.data_dir
         if data_dir is None:
             data_dir = (
-                Path(tempfile.mkdtemp(prefix="ledger-")) if self.config.ephemeral else default_data_dir()
+                make_ephemeral_data_dir()
+                if self.config.ephemeral
+                else default_data_dir(self.config.xdg_data_home)
             )
         self.data_dir = data_dir
         postgres = EmbeddedPostgres.start(

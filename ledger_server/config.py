@@ -3,6 +3,7 @@
     LEDGER_DATABASE_URL   serve from this PostgreSQL, as the role ledger_app
     LEDGER_PG_BINDIR      the embedded PostgreSQL's programs
     LEDGER_DATA_DIR       where the embedded PostgreSQL keeps the books
+    XDG_DATA_HOME         the folder above it, where LEDGER_DATA_DIR is not set
     LEDGER_LISTEN         HOST:PORT to serve on
     LEDGER_REFLECTION     on or off; by default on where the service listens on loopback
     LEDGER_COMMITTERS     how many lanes commit at once (1-16)
@@ -37,6 +38,7 @@ class Config:
     database_url: str | None = None
     data_dir: Path | None = None
     pg_bindir: Path | None = None
+    xdg_data_home: str | None = None
     ephemeral: bool = False
     reflection: bool = True
     committers: int = COMMITTERS_DEFAULT
@@ -78,6 +80,7 @@ def load(
         database_url=url,
         data_dir=data_dir or (Path(data) if data else None),
         pg_bindir=Path(bindir) if bindir else None,
+        xdg_data_home=environ.get("XDG_DATA_HOME"),
         ephemeral=ephemeral,
         reflection=reflection == "on",
         committers=int(committers),

@@ -88,6 +88,8 @@ class Database:
             url,
             kwargs=options,
             configure=_configure_lane,
+            # Sessions are borrowed rarely and end when they lie idle: a dead one is replaced, not lent.
+            check=ConnectionPool.check_connection,
             min_size=1,
             # One more than committers: to resolve an unknown outcome.
             max_size=committers + 2,

@@ -1,5 +1,6 @@
 """The command line itself: quick help, one-line errors with a next step, exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ def test_help_lists_every_command_and_imports_none() -> None:
         "heavy = [name for name in sys.modules if name.partition('.')[0] in ('grpc', 'psycopg', 'google')"
         " or name.startswith('ledger_server.cli.')]; print(heavy, file=sys.stderr); sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=path
+    )
     assert done.stderr.strip() == "[]"
     for name, (_, line) in COMMANDS.items():
         assert f"{name} " in done.stdout
