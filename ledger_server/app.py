@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
 from ledger_server.rpc.ledger_admin_servicer import ServerInfo
 from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server
 from ledger_server.service.ledger import Ledgers
+from ledger_server.service.verify import BadRecord, Proof, prove
 from ledger_server.store.binaries import BinariesNotFound
 from ledger_server.store.data_directory import default_data_dir, make_ephemeral_data_dir
 from ledger_server.store.database import Database
@@ -20,6 +21,8 @@ from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostg
 from ledger_server.store.interlock import Interlock, SharedSession
 from ledger_server.store.migrate import MigrationError, migrate, newest_migration
 from ledger_server.store.outcomes import DatabaseLost
+from ledger_server.store.replaying import reading_journals
+from ledger_server.store.running import has_books, running_url
 
 # The database inside the embedded cluster.
 _DATABASE = "ledger"
@@ -141,3 +144,35 @@ def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str
     """Brings a database's schema up to date; answers its number and the URL to serve from (no password)."""
     number = migrate(owner_url, app_password=app_password)
     return number, app_conninfo(owner_url)
+
+
+def verify_database(config: Config, ledger: str | None) -> Iterator[tuple[str, Proof | BadRecord]]:
+    """Proves the journal of a ledger, or of all where it is None; answers each as it is proven.
+
+    Reads the database that the configuration names, or that of the embedded
+    PostgreSQL: beside the service where it runs, else started for as long as it
+    takes. Raises STARTING_ERRORS; ConfigError where there is no such ledger.
+    """
+    with ExitStack() as ends:
+        url = config.database_url or _embedded_to_read(config, ends)
+        found = False
+        for journal in ends.enter_context(reading_journals(url, ledger)):
+            found = True
+            try:
+                yield journal.name, prove(journal)
+            except BadRecord as bad:
+                yield journal.name, bad
+        if ledger is not None and not found:
+            raise ConfigError(f"there is no ledger {ledger!r} in this database")
+
+
+def _embedded_to_read(config: Config, ends: ExitStack) -> str:
+    data_dir = config.data_dir or default_data_dir(config.xdg_data_home)
+    url = running_url(data_dir, _DATABASE, "ledger_app")
+    if url is not None:
+        return url
+    if not has_books(data_dir):
+        raise ConfigError(f"no books are kept in {data_dir}: name them with --data-dir or --database-url")
+    return ends.enter_context(EmbeddedPostgres.start(data_dir, bindir=config.pg_bindir)).url(
+        _DATABASE, "ledger_app"
+    )

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LISTEN_DEFAULT = "127.0.0.1:50051"
+PORT_MAX = 65_535
 COMMITTERS_DEFAULT = 4
 READERS_DEFAULT = 8
 DRAIN_GRACE_S = 20.0
@@ -61,6 +62,10 @@ def load(
 ) -> Config:
     """The configuration from options and environment. Raises ConfigError."""
     listen = listen or environ.get("LEDGER_LISTEN") or LISTEN_DEFAULT
+    if not _is_address(listen):
+        raise ConfigError(
+            f"cannot listen on {listen!r}; it may be HOST:PORT, as {LISTEN_DEFAULT}, or unix:PATH"
+        )
     bindir = environ.get("LEDGER_PG_BINDIR")
     data = environ.get("LEDGER_DATA_DIR")
     environment = environ.get("LEDGER_ENV") or "prod"
@@ -73,12 +78,16 @@ def load(
     if not (committers.isdigit() and 1 <= int(committers) <= 16):
         raise ConfigError(f"LEDGER_COMMITTERS is {committers!r}; it may be 1 to 16")
     url = database_url or environ.get("LEDGER_DATABASE_URL") or None
+    if ephemeral and data_dir:
+        raise ConfigError(
+            "--ephemeral makes a folder of its own and removes it at the end; leave out --data-dir"
+        )
     if url and (data_dir or ephemeral):
         raise ConfigError("a database URL and an embedded PostgreSQL's data directory exclude each other")
     return Config(
         listen=listen,
         database_url=url,
-        data_dir=data_dir or (Path(data) if data else None),
+        data_dir=data_dir or (Path(data) if data and not ephemeral else None),
         pg_bindir=Path(bindir) if bindir else None,
         xdg_data_home=environ.get("XDG_DATA_HOME"),
         ephemeral=ephemeral,
@@ -99,3 +108,11 @@ def is_loopback(listen: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(listen: str) -> bool:
+    """Whether an address to listen on is well formed."""
+    host, _, port = listen.rpartition(":")
+    return listen.startswith("unix:") or (
+        bool(host) and port.isascii() and port.isdigit() and int(port) <= PORT_MAX
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -149,11 +149,10 @@ class LedgerDraft:
     created_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a ledger's journal stands: its newest record."""
 
     sequence: int
     hash: bytes
     record_time: int
-    epoch: int = field(default=1)
+    epoch: int = 1

@@ -31,3 +31,10 @@ def bound_fault(text: str) -> str | None:
     if text != "0" and amount_fault(digits) is not None:
         return f"{text[:50]!r} is not a whole number of minor units of at most {DIGITS_MAX} digits"
     return None
+
+
+def decimal_text(units: int, scale: int) -> str:
+    """Minor units as people write them: -3000 at scale 2 is "-30.00"."""
+    digits = f"{abs(units):0{scale + 1}d}"
+    whole, fraction = (digits[:-scale], f".{digits[-scale:]}") if scale else (digits, "")
+    return f"{'-' if units < 0 else ''}{whole}{fraction}"

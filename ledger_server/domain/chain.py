@@ -27,6 +27,8 @@ _ACCOUNT = b"\x03"
 _TRANSACTION = b"\x04"
 
 _u32 = Struct(">I").pack
+# An empty string, framed; and an empty list.
+_EMPTY = _u32(0)
 _u64 = Struct(">Q").pack
 _i64 = Struct(">q").pack
 # effective_time, whether the caller gave it, reverses.
@@ -50,14 +52,12 @@ def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical:
 
 def details_digest(salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str) -> bytes:
     """The salted digest of what may be erased from a record."""
-    if metadata:
-        pairs = sorted((key.encode(), value.encode()) for key, value in metadata.items())
-        middle = _u32(len(pairs)) + b"".join(
-            _u32(len(key)) + key + _u32(len(value)) + value for key, value in pairs
-        )
-    else:
-        middle = b"\x00\x00\x00\x00"
-    return sha256(salt + framed(description) + middle + framed(external_ref)).digest()
+    parts = [salt, framed(description) if description else _EMPTY, _u32(len(metadata))]
+    # UTF-8 sorts as code points do, so the keys need not be encoded first.
+    for key in sorted(metadata):
+        parts += (framed(key), framed(metadata[key]))
+    parts.append(framed(external_ref) if external_ref else _EMPTY)
+    return sha256(b"".join(parts)).digest()
 
 
 def ledger_canonical(record_time: int, created_by: str, digest: bytes) -> bytes:

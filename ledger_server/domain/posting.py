@@ -2,9 +2,10 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, names, state; form was judged when the
-draft was made. What is decided changes the books at once; what is refused leaves
-them as they were. Nothing is written here: a refusal never has rows to undo.
+order of judgement within a draft is: key, accounts, assets, overflow, bounds;
+form was judged when the draft was made. What is decided changes the books at
+once; what is refused leaves them as they were. Nothing is written here: a refusal
+never has rows to undo.
 
 The same function serves one Post, a batch of 8,192, and `verify`, which replays a
 whole journal with the recorded times and salts.
@@ -22,10 +23,11 @@ from ledger_server.domain.accounts import (
     AssetDraft,
     Head,
 )
-from ledger_server.domain.amounts import AMOUNT_MAX
+from ledger_server.domain.amounts import AMOUNT_MAX, decimal_text
 from ledger_server.domain.books import Books
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.mirroring import mirror_fault, mirrored
 from ledger_server.domain.opening import decide_account, decide_asset
 from ledger_server.domain.refusals import (
     AccountNotFound,
@@ -35,6 +37,7 @@ from ledger_server.domain.refusals import (
     BalanceLimitExceeded,
     IdempotencyKeyReused,
     InsufficientFunds,
+    InvariantBroken,
     Refusal,
     ReversalAlreadyExists,
     ReversalForbiddenType,
@@ -128,13 +131,18 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
             sequence=origin.sequence,
             reversed_by=reversed_by,
         )
+    mirror = mirrored(origin.entries)
+    fault = mirror_fault(mirror, origin.entries)
+    if fault is not None:
+        return InvariantBroken(
+            f"the reversal of transaction {origin.sequence} would be no mirror: {fault}",
+            ledger=books.ledger,
+            sequence=origin.sequence,
+        )
     return _record(
         books,
         moment,
-        tuple(
-            EntryDraft(entry.account.name, not entry.is_debit, entry.amount, entry.asset.code)
-            for entry in origin.entries
-        ),
+        mirror,
         idempotency_key=draft.idempotency_key,
         kind=origin.kind,
         effective_time=draft.effective_time,
@@ -180,14 +188,11 @@ def _record(
     entries: list[Entry] = []
     frames: list[bytes] = []
     for name, is_debit, amount, code in lines:
-        version = accounts[name]
-        if version is None:
-            return AccountNotFound(
-                f"no account {name!r} in ledger {books.ledger!r}; create it first", account=name
-            )
-        asset = assets[code]
-        if asset is None:
-            return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)
+        version, asset = accounts[name], assets[code]
+        if version is None or asset is None:
+            refusal = _unknown_name(books, lines)
+            assert refusal is not None
+            return refusal
         account = version.account
         place = (account.account_id, asset.asset_id)
         balance = moved.get(place)
@@ -197,7 +202,7 @@ def _record(
                 bounded[place] = version
         balance = balance + amount if is_debit else balance - amount
         if not -AMOUNT_MAX <= balance <= AMOUNT_MAX:
-            return AmountOverflow(
+            return _unknown_name(books, lines) or AmountOverflow(
                 f"the balance of {name!r} would need more than 38 digits of {code}", account=name, asset=code
             )
         moved[place] = balance
@@ -261,6 +266,22 @@ def _record(
     return Recorded(transaction, False)
 
 
+def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
+    """The first account that is not there, else the first asset: in this order whatever the lines' order."""
+    for line in lines:
+        if books.accounts[line.account] is None:
+            return AccountNotFound(
+                f"no account {line.account!r} in ledger {books.ledger!r}; create it first",
+                account=line.account,
+            )
+    for line in lines:
+        if books.assets[line.asset] is None:
+            return AssetNotFound(
+                f"no asset {line.asset!r} in ledger {books.ledger!r}; create it first", asset=line.asset
+            )
+    return None
+
+
 def _bound(
     books: Books,
     version: AccountVersion,
@@ -279,10 +300,13 @@ def _bound(
     account = version.account
     before = books.balances[place] * account.sign
     after = balance_after * account.sign
+    # Facts are in minor units, for machines; a sentence that said -3000 EUR for 30 euros would mislead.
+    scale = asset.scale
     if after < before and limit.balance_min is not None and after < limit.balance_min:
         return InsufficientFunds(
-            f"{account.name} would fall to {after} {asset.code}; it has {before}"
-            f" and its minimum is {limit.balance_min}",
+            f"{account.name} would fall to {decimal_text(after, scale)} {asset.code};"
+            f" it has {decimal_text(before, scale)}"
+            f" and its minimum is {decimal_text(limit.balance_min, scale)}",
             account=account.name,
             asset=asset.code,
             balance=before,
@@ -293,8 +317,9 @@ def _bound(
         )
     if after > before and limit.balance_max is not None and after > limit.balance_max:
         return BalanceLimitExceeded(
-            f"{account.name} would rise to {after} {asset.code}; it has {before}"
-            f" and its maximum is {limit.balance_max}",
+            f"{account.name} would rise to {decimal_text(after, scale)} {asset.code};"
+            f" it has {decimal_text(before, scale)}"
+            f" and its maximum is {decimal_text(limit.balance_max, scale)}",
             account=account.name,
             asset=asset.code,
             balance=before,

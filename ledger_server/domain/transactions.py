@@ -79,8 +79,7 @@ class ReverseDraft:
     created_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """A recorded transaction: balanced, immutable.
 
     `description`, `metadata` and `external_ref` are None once redacted, and then

@@ -62,6 +62,8 @@ class Server:
                 ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
                 ("grpc.server_handshake_timeout_ms", 5_000),
+                # The client pings a quiet connection each minute.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
             ),
         )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(ledgers), self._server)

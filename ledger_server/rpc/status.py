@@ -8,6 +8,7 @@ metadata.
 
 from __future__ import annotations
 
+import logging
 import math
 
 import grpc
@@ -18,6 +19,8 @@ from google.rpc.status_pb2 import Status
 
 from ledger_server.domain.refusals import InvariantBroken, Refusal
 from ledger_server.rpc import limits
+
+_log = logging.getLogger(__name__)
 
 DOMAIN = "ledger.v1"
 
@@ -57,6 +60,8 @@ def status(refusal: Refusal) -> Status:
     code = CODES[refusal.reason]
     if isinstance(refusal, InvariantBroken):
         # What broke is for the log; a caller learns only that it did.
+        if refusal.facts:
+            _log.error("%s: %s %s", refusal.reason, refusal.message, refusal.facts)
         return Status(
             code=code.value[0],
             message="internal error",

@@ -8,6 +8,7 @@ as long as the head does not move; the write checks that it has not.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -77,7 +78,7 @@ class BooksReader:
             pipeline.sync()
             ask = Asking(connection, ledger_id)
             head_row = ask(_SQL.head)
-            keys = ask(_SQL.transactions_by_keys, keys=list(wanted.keys)) if wanted.keys else None
+            keys = ask(_SQL.transactions_by_keys, keys=json.dumps(list(wanted.keys))) if wanted.keys else None
             origins = (
                 ask(_SQL.transactions_by_sequences, sequences=list(wanted.origins))
                 if wanted.origins
@@ -165,10 +166,8 @@ class BooksReader:
             lines[sequence].append(
                 Entry(accounts[account_id], side == 1, int(amount), by_id[asset_id].asset, int(balance_after))
             )
-        return [
-            rows.transaction(row, tuple(lines[sequence]), books.reversals.get(sequence, 0))
-            for sequence, row in by_sequence.items()
-        ]
+        # Without reversed_by: a replay answers the record as it was written.
+        return [rows.transaction(row, tuple(lines[sequence])) for sequence, row in by_sequence.items()]
 
     def _read_names(self, books: Books, wanted: Wanted, ledger_id: int) -> str | None:
         """Reads the accounts, assets and balances that the books do not hold yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ class Database:
             url,
             kwargs=options,
             configure=_configure_read,
+            check=_check_open,
             min_size=1,
             max_size=readers,
             max_waiting=256,
@@ -88,10 +90,12 @@ class Database:
             url,
             kwargs=options,
             configure=_configure_lane,
-            # Sessions are borrowed rarely and end when they lie idle: a dead one is replaced, not lent.
+            # Committers keep theirs; a spare one lies idle for less long than
+            # idle_session_timeout, and a dead one is replaced, not lent.
             check=ConnectionPool.check_connection,
-            min_size=1,
-            # One more than committers: to resolve an unknown outcome.
+            min_size=0,
+            max_idle=10.0,
+            # Spare ones are for creating ledgers.
             max_size=committers + 2,
             open=False,
             name="lanes",
@@ -187,6 +191,15 @@ class Database:
                 connection.execute(_SQL.set_ledger, {"ledger_id": ledger_id})
                 connection.execute(_SQL.raise_epoch, {"ledger_id": ledger_id})
             connection.execute(_SQL.update_identity, parameters)
+
+
+def _check_open(connection: Connection[Any]) -> None:
+    """Raises where the server has ended an idle session: then there is something to read. Costs no round trip."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        connection.close()
+        raise psycopg.OperationalError("the server has ended this session")
 
 
 def _configure_read(connection: Connection[Any]) -> None:

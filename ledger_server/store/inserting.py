@@ -145,7 +145,7 @@ def copy(connection: Connection[Any], ledger_id: int, run: list[Transaction]) ->
                     record.created_by,
                     record.reverses or None,
                     record.description,
-                    Jsonb(record.metadata),
+                    Jsonb(record.metadata, rows.metadata_json),
                     record.external_ref,
                     record.salt,
                     record.hash,

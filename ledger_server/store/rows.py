@@ -12,6 +12,8 @@ from ledger_server.domain.transactions import Entry, Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# A JSON string; three times as fast as json.dumps of the mapping, which is the hot path.
+_quoted = json.encoder.encode_basestring
 
 
 def micros(moment: datetime) -> int:
@@ -86,7 +88,7 @@ def limits_json(limits: Mapping[str, Limit], asset_ids: Mapping[str, int]) -> st
 
 def metadata_json(metadata: Mapping[str, str]) -> str:
     """Metadata as jsonb text."""
-    return json.dumps(dict(metadata), ensure_ascii=False) if metadata else "{}"
+    return "{" + ",".join(f"{_quoted(key)}:{_quoted(value)}" for key, value in metadata.items()) + "}"
 
 
 def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> Transaction:

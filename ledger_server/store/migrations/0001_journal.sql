@@ -29,7 +29,9 @@ create table ledger.heads (
     ledger_id bigint primary key references ledger.directory,
     sequence bigint not null check (sequence > 0),
     hash bytea not null check (length(hash) = 32),
-    record_time timestamptz not null,
+    -- What every client can read: no infinity, no year beyond four digits.
+    record_time timestamptz not null check (
+        record_time between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'),
     epoch bigint not null default 1 check (epoch > 0),
     moved_from bigint not null default 0,
     filled bigint not null default 0,
@@ -83,7 +85,7 @@ create table ledger.accounts (
     hash bytea not null check (length(hash) = 32),
     primary key (ledger_id, account_id, version),
     unique (ledger_id, name, version),
-    unique (ledger_id, sequence, account_id),
+    unique (ledger_id, sequence),
     check ((metadata is null) = (details_digest is not null))
 );
 
@@ -92,7 +94,8 @@ create table ledger.transactions (
     sequence bigint not null check (sequence > 1),
     idempotency_key text collate "C" check (length(idempotency_key) between 1 and 128),
     kind text collate "C" not null check (length(kind) <= 64),
-    effective_time timestamptz not null,
+    effective_time timestamptz not null check (
+        effective_time between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'),
     effective_time_given boolean not null,
     record_time timestamptz not null,
     created_by text not null,
@@ -129,8 +132,9 @@ create table ledger.entries (
     sequence bigint not null,
     index smallint not null check (index between 0 and 999),
     side smallint not null check (side in (1, 2)),
-    amount numeric(38, 0) not null check (amount > 0),
-    balance_after numeric(38, 0) not null,
+    -- NaN is a numeric too, and greater than every number.
+    amount numeric(38, 0) not null check (amount > 0 and amount <> 'NaN'),
+    balance_after numeric(38, 0) not null check (balance_after <> 'NaN'),
     constraint entries_pkey primary key (ledger_id, account_id, asset_id, layer, sequence, index)
 );
 create unique index entries_sequence on ledger.entries (ledger_id, sequence, index);
@@ -163,7 +167,8 @@ end $$;
 
 grant usage on schema ledger to ledger_app, ledger_read;
 grant select on all tables in schema ledger to ledger_app, ledger_read;
-grant insert on ledger.directory, ledger.heads, ledger.ledgers, ledger.assets, ledger.accounts,
+grant insert (name) on ledger.directory to ledger_app;
+grant insert on ledger.heads, ledger.ledgers, ledger.assets, ledger.accounts,
     ledger.transactions, ledger.entries, ledger.database_identity to ledger_app;
 grant update (sequence, hash, record_time, epoch) on ledger.heads to ledger_app;
 grant update (system_identifier, timeline) on ledger.database_identity to ledger_app;
@@ -174,7 +179,9 @@ grant update (system_identifier, timeline) on ledger.database_identity to ledger
 -- ledgers abort each other (measured: 30,300/s to 5,200/s with four at once). So it
 -- is read before BEGIN, by the owner's function, which seals what it read with a
 -- secret that only the owner can see; the fence accepts it back under that seal,
--- and only for the very head it was read at.
+-- and only for the very head it was read at. Nothing is vouched in a database
+-- transaction that has written: its head may be rolled back and another history put
+-- under the same sequence.
 create table ledger.vouching (
     only_row boolean primary key default true check (only_row),
     secret text not null
@@ -187,7 +194,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select encode(sha256(convert_to(concat_ws('|', vouching.secret, $1, $2, $3, $4, $5), 'UTF8')), 'hex')
     from ledger.vouching
 $$;
-revoke all on function ledger.seal from public;
 
 create function ledger.vouch(asked_account_ids bigint[], asked_asset_ids integer[])
 returns table (sequence bigint, account_ids text, asset_ids text, balances text, seal text)
@@ -195,6 +201,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     named bigint := nullif(current_setting('ledger.id', true), '')::bigint;
 begin
+    if pg_current_xact_id_if_assigned() is not null then
+        raise exception 'balances are vouched before anything is written'
+            using errcode = '23514', constraint = 'vouched_before_writing', table = 'heads';
+    end if;
     select heads.sequence into sequence from ledger.heads where heads.ledger_id = named;
     select array_agg(asked.account_id order by place)::text, array_agg(asked.asset_id order by place)::text,
         array_agg(coalesce(newest.balance_after, 0) order by place)::text
@@ -339,7 +349,6 @@ begin
     return query select * from unnest(
         (given ->> 'account_ids')::bigint[], (given ->> 'asset_ids')::integer[], (given ->> 'balances')::numeric[]);
 end $$;
-revoke all on function ledger.vouched_balances from public;
 
 -- An account's versions continue each other and keep its name and type.
 create function ledger.account_versions_continue() returns trigger
@@ -545,3 +554,8 @@ create trigger reversals_have_origins after insert on ledger.transactions
     referencing new table as inserted for each statement execute function ledger.reversals_have_origins();
 create trigger entries_belong after insert on ledger.entries
     referencing new table as inserted for each statement execute function ledger.entries_belong();
+
+-- Nobody may call a function, or put it on a table of his own: a fence of ours as the
+-- trigger of a stranger's temporary table would count rows that are in no journal.
+revoke all on all functions in schema ledger from public;
+grant execute on function ledger.vouch to ledger_app;

@@ -19,12 +19,13 @@ from ledger.heads
 where ledger_id = %(ledger_id)s;
 
 -- name: transactions_by_keys
--- The recorded transactions of idempotency keys.
+-- The recorded transactions of idempotency keys, which come as a JSON list: an array of
+-- thousands of strings costs the driver more than the index probes.
 select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
     description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
 from ledger.transactions
 where ledger_id = %(ledger_id)s
-    and idempotency_key = any(%(keys)s);
+    and idempotency_key = any(array(select json_array_elements_text(%(keys)s::json)));
 
 -- name: transactions_by_sequences
 -- Recorded transactions by their sequences.

@@ -1,0 +1,338 @@
+"""Deciding a journal again, record by record, and naming the first one that is wrong."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+from ledger_server.domain import chain
+from ledger_server.domain.accounts import (
+    Account,
+    AccountDraft,
+    AccountType,
+    AccountVersion,
+    Asset,
+    AssetDraft,
+    AssetRecord,
+    Head,
+)
+from ledger_server.domain.books import Books
+from ledger_server.domain.decisions import Draft, Moment, Record
+from ledger_server.domain.posting import decide
+from ledger_server.domain.refusals import AssetMismatch, Refusal, UnbalancedTransaction
+from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.service.stored_values import digest_of, limits_of, metadata_of, origin_of
+from ledger_server.store.replaying import (
+    Page,
+    StoredAccount,
+    StoredAsset,
+    StoredEntry,
+    StoredHead,
+    StoredLedger,
+    StoredRecord,
+    StoredTransaction,
+)
+
+# What damage can make of a row on the way to a draft.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error)
+
+
+class BadRecord(Exception):
+    """The first sequence of a journal at which something is wrong, and what."""
+
+    def __init__(self, sequence: int, fault: str) -> None:
+        super().__init__(f"record {sequence} {fault}")
+        self.sequence = sequence
+        self.fault = fault
+
+
+class _Balances(dict[tuple[int, int], int]):
+    """Balances that start at zero."""
+
+    def __missing__(self, place: tuple[int, int]) -> int:
+        return 0
+
+
+class Replay:
+    """Fresh books, into which a journal is decided again."""
+
+    def __init__(self, ledger: str) -> None:
+        self.transactions = 0
+        self._books = Books(ledger, Head(0, chain.GENESIS, -(2**63)))
+        self._books.balances = _Balances()
+        self._accounts: dict[int, Account] = {}
+        self._assets: dict[int, Asset] = {}
+        # The running balances from the entries alone, apart from what `decide` keeps.
+        self._totals: dict[tuple[int, int], int] = {}
+        self._page: Page = Page(0, 0, [], {}, {}, {}, {})
+
+    def take(self, page: Page) -> None:
+        """Replays the page that follows. Raises BadRecord."""
+        self._page = page
+        records: dict[int, StoredRecord] = {}
+        doubled: set[int] = set()
+        for record in page.records:
+            if record[0] in records:
+                doubled.add(record[0])
+            records[record[0]] = record
+        if page.after == 0:
+            below = [sequence for sequence in (*records, *page.entries) if sequence < 1]
+            if below:
+                raise BadRecord(min(below), "stands before the first one")
+        for sequence in range(page.after + 1, page.until + 1):
+            stored = records.get(sequence)
+            if stored is None:
+                raise BadRecord(sequence, "is missing")
+            if sequence in doubled:
+                raise BadRecord(sequence, "stands there more than once")
+            try:
+                self._replay(sequence, stored)
+            except _UNREADABLE as error:
+                raise BadRecord(sequence, f"cannot be read: {error!r}") from error
+        self._books.forget_batch()
+
+    def end(self, head: StoredHead) -> None:
+        """Compares the head with the last record. Raises BadRecord."""
+        last = self._books.head
+        if head.hash != last.hash:
+            raise BadRecord(head.sequence, "has another hash than the head")
+        if head.record_time != last.record_time:
+            raise BadRecord(head.sequence, "has another record_time than the head")
+        if head.filled != head.sequence or head.owing_from is not None:
+            raise BadRecord(
+                head.sequence, "is not the one up to which the fences counted: filled, owing_from"
+            )
+
+    def compare_sum(self, account_id: int, asset_id: int, total: str, balance_after: str) -> None:
+        """Compares what the database adds up with what was replayed. Raises BadRecord."""
+        replayed = self._totals.pop((account_id, asset_id), None)
+        if replayed is None or int(total) != replayed or int(balance_after) != replayed:
+            account, asset = self._accounts.get(account_id), self._assets.get(asset_id)
+            raise BadRecord(
+                self._books.head.sequence,
+                f"leaves {account.name if account else account_id} at {replayed}"
+                f" {asset.code if asset else asset_id}, but its entries add up to {total} and the newest"
+                f" says {balance_after}: an index of ledger.entries is damaged",
+            )
+
+    def all_compared(self) -> None:
+        """Every balance was compared. Raises BadRecord."""
+        if self._totals:
+            raise BadRecord(
+                self._books.head.sequence, f"leaves {len(self._totals)} balances that no sum was found for"
+            )
+
+    # one record --------------------------------------------------------------------------
+
+    def _replay(self, sequence: int, stored: StoredRecord) -> None:
+        before = self._books.head
+        if stored.record_time < before.record_time:
+            raise BadRecord(sequence, "has a record_time before that of the record before it")
+        if isinstance(stored, StoredTransaction):
+            self._transaction(stored, self._page.entries.get(sequence, ()))
+        else:
+            if sequence in self._page.entries:
+                raise BadRecord(sequence, "is no transaction, and has entries")
+            if (sequence == 1) is not isinstance(stored, StoredLedger):
+                raise BadRecord(sequence, "is of a kind that cannot stand there")
+            if isinstance(stored, StoredLedger):
+                self._ledger(stored)
+            elif isinstance(stored, StoredAsset):
+                self._asset(stored)
+            else:
+                self._account(stored)
+        self._books.head = Head(sequence, stored.hash, stored.record_time)
+
+    def _ledger(self, stored: StoredLedger) -> None:
+        digest = digest_of(stored, stored.description, {}, "")
+        self._chain(stored, chain.ledger_canonical(stored.record_time, stored.created_by, digest))
+
+    def _asset(self, stored: StoredAsset) -> None:
+        books = self._books
+        self._chain(
+            stored,
+            chain.asset_canonical(
+                stored.record_time, stored.created_by, chain.framed(stored.code), stored.scale
+            ),
+        )
+        books.assets.setdefault(stored.code, None)
+        record = self._decided(stored, b"", AssetDraft(stored.code, stored.scale, stored.created_by))
+        assert isinstance(record, AssetRecord)
+        if record.asset.asset_id != stored.asset_id:
+            raise BadRecord(
+                stored.sequence, f"has asset_id {stored.asset_id}; the next one is {record.asset.asset_id}"
+            )
+        self._assets[stored.asset_id] = record.asset
+
+    def _account(self, stored: StoredAccount) -> None:
+        limits = limits_of(stored, self._assets)
+        metadata = metadata_of(stored.metadata)
+        self._chain(
+            stored,
+            chain.account_canonical(
+                stored.record_time,
+                stored.created_by,
+                chain.framed(stored.name),
+                stored.type,
+                stored.version,
+                [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
+                digest_of(stored, "", metadata, ""),
+            ),
+        )
+        if stored.version != 1 or stored.status != 1:
+            raise BadRecord(stored.sequence, "changes an account; accounts are only opened yet")
+        self._books.accounts.setdefault(stored.name, None)
+        draft = AccountDraft(stored.name, AccountType(stored.type), limits, metadata or {}, stored.created_by)
+        record = self._decided(stored, stored.salt, draft)
+        assert isinstance(record, AccountVersion)
+        account = record.account
+        if account.account_id != stored.account_id:
+            raise BadRecord(
+                stored.sequence, f"has account_id {stored.account_id}; the next one is {account.account_id}"
+            )
+        self._accounts[stored.account_id] = account
+
+    def _transaction(self, stored: StoredTransaction, lines: Sequence[StoredEntry]) -> None:
+        sequence = stored.sequence
+        asked = self._lines(sequence, lines)
+        metadata = metadata_of(stored.metadata)
+        effective_time = stored.effective_time if stored.effective_time_given else None
+        draft: PostDraft | ReverseDraft
+        try:
+            draft = PostDraft(
+                asked,
+                stored.idempotency_key,
+                stored.kind,
+                effective_time,
+                stored.description or "",
+                metadata or {},
+                stored.external_ref or "",
+                stored.created_by,
+            )
+        except (UnbalancedTransaction, AssetMismatch) as error:
+            raise BadRecord(sequence, f"is not balanced: {error}") from error
+        if stored.reverses:
+            self._look_up_origin(stored)
+            draft = ReverseDraft(
+                stored.reverses,
+                stored.idempotency_key,
+                effective_time,
+                stored.description or "",
+                metadata or {},
+                stored.created_by,
+            )
+        if stored.idempotency_key:
+            self._books.keys[stored.idempotency_key] = None
+        before = self._books.head
+        record = self._decided(stored, stored.salt, draft)
+        assert isinstance(record, Transaction)
+        if record.hash != stored.hash:
+            # Redacted, or wrong: only the record itself can tell.
+            self._books.head = before
+            self._chain(stored, self._canonical(stored, asked, metadata))
+            if stored.details_digest is None:
+                raise BadRecord(sequence, "is not what its draft gives")
+        if record.effective_time != stored.effective_time:
+            raise BadRecord(
+                sequence, "has an effective_time that nobody gave and that is not its record_time"
+            )
+        if [entry.balance_after for entry in record.entries] != [int(line.balance_after) for line in lines]:
+            raise BadRecord(sequence, "has entries that its draft does not give")
+        if stored.reverses:
+            _compare_mirror(stored, record, asked)
+        self.transactions += 1
+
+    def _lines(self, sequence: int, lines: Sequence[StoredEntry]) -> tuple[EntryDraft, ...]:
+        """The entries as asked; their running balances are proven on the way."""
+        if len(lines) < 2:
+            raise BadRecord(sequence, f"has {len(lines)} entries; a transaction has at least two")
+        totals, accounts, assets = self._totals, self._accounts, self._assets
+        asked = []
+        for place, (_, index, account_id, asset_id, layer, side, amount_digits, after) in enumerate(lines):
+            if index != place:
+                raise BadRecord(sequence, f"lacks its entry {place}")
+            account, asset = accounts.get(account_id), assets.get(asset_id)
+            if account is None or asset is None:
+                raise BadRecord(sequence, f"has an entry {place} of an account or asset that is not open yet")
+            if layer:
+                raise BadRecord(sequence, f"has an entry {place} in layer {layer}; nothing is held yet")
+            amount = int(amount_digits)
+            is_debit = side == 1
+            key = (account_id, asset_id)
+            total = totals.get(key, 0) + (amount if is_debit else -amount)
+            if total != int(after):
+                raise BadRecord(
+                    sequence,
+                    f"leaves {account.name} at {total} {asset.code} by its entries,"
+                    f" and says {after} in entry {place}",
+                )
+            totals[key] = total
+            asked.append(EntryDraft(account.name, is_debit, amount, asset.code))
+        return tuple(asked)
+
+    def _look_up_origin(self, stored: StoredTransaction) -> None:
+        """Puts the origin of a reversal, and what reversed it before, where `decide` looks for them."""
+        origin_sequence, page, books = stored.reverses, self._page, self._books
+        origin = page.origins.get(origin_sequence)
+        if origin is None or origin_sequence >= stored.sequence:
+            raise BadRecord(stored.sequence, f"reverses {origin_sequence}, which is no transaction before it")
+        first = page.reversals[origin_sequence][0]
+        if first < stored.sequence:
+            raise BadRecord(stored.sequence, f"reverses {origin_sequence} a second time, after {first}")
+        books.transactions[origin_sequence] = origin_of(
+            origin, page.origin_entries.get(origin_sequence, []), self._accounts, self._assets
+        )
+
+    def _canonical(
+        self, stored: StoredTransaction, asked: Sequence[EntryDraft], metadata: Mapping[str, str] | None
+    ) -> bytes:
+        """What the hash covers, from the row and its entries alone."""
+        return chain.transaction_canonical(
+            stored.record_time,
+            chain.framed(stored.created_by),
+            stored.idempotency_key,
+            stored.kind,
+            stored.effective_time,
+            stored.effective_time_given,
+            stored.reverses,
+            digest_of(stored, stored.description, metadata, stored.external_ref),
+            [
+                chain.entry_frame(chain.framed(account), is_debit, amount, chain.framed(asset))
+                for account, is_debit, amount, asset in asked
+            ],
+        )
+
+    def _decided(self, stored: StoredRecord, salt: bytes, draft: Draft) -> Record:
+        """The record that `decide` makes of a draft at the recorded time."""
+        books = self._books
+        balances = books.balances
+        if isinstance(draft, AccountDraft | AssetDraft):
+            # It would write a zero for every account in every asset; here they are zero already.
+            books.balances = {}
+        decision = decide((draft,), books, Moment(stored.record_time, lambda: salt))[0]
+        books.balances = balances
+        if isinstance(decision, Refusal):
+            raise BadRecord(stored.sequence, f"would be refused with {decision.reason}: {decision.message}")
+        if decision.replayed:
+            raise BadRecord(stored.sequence, "opens again what is open already")
+        return decision.record
+
+    def _chain(self, stored: StoredRecord, canonical: bytes) -> None:
+        books = self._books
+        if chain.record_hash(books.framed, stored.sequence, books.head.hash, canonical) != stored.hash:
+            raise BadRecord(
+                stored.sequence, "is not what its hash was made of, or does not follow the record before it"
+            )
+
+
+def _compare_mirror(stored: StoredTransaction, record: Transaction, asked: Sequence[EntryDraft]) -> None:
+    """A reversal is the exact mirror of its origin."""
+    mirror = [
+        (entry.account.name, entry.is_debit, entry.amount, entry.asset.code) for entry in record.entries
+    ]
+    if mirror != list(asked):
+        raise BadRecord(stored.sequence, f"is not the mirror of {stored.reverses}, which it reverses")
+    if stored.kind != record.kind or stored.external_ref:
+        raise BadRecord(
+            stored.sequence, f"differs from the reversal of {stored.reverses} in kind or external_ref"
+        )

@@ -1,0 +1,92 @@
+"""Rows as they lie in the tables, to domain values: the reading half of a replay.
+
+Raises ValueError, KeyError and their like for what nobody wrote so; the replay
+knows which record that was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ledger_server.domain import chain
+from ledger_server.domain.accounts import Account, Asset, Limit
+from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.store.replaying import StoredAccount, StoredEntry, StoredLedger, StoredTransaction
+
+
+def limits_of(stored: StoredAccount, assets: Mapping[int, Asset]) -> dict[str, Limit]:
+    """Limits by asset code, from the one spelling in which they are written."""
+    if stored.limits is None:
+        return {}
+    limits: dict[str, Limit] = {}
+    spelled: dict[str, dict[str, str]] = {}
+    parsed: Any = json.loads(stored.limits)
+    for asset_id, bounds in parsed.items():
+        bound = {name: int(bounds[name]) for name in ("balance_min", "balance_max") if name in bounds}
+        limits[assets[int(asset_id)].code] = Limit(bound.get("balance_min"), bound.get("balance_max"))
+        spelled[str(int(asset_id))] = {name: str(value) for name, value in bound.items()}
+    if spelled != parsed or not parsed:
+        raise ValueError(f"limits {stored.limits[:200]}")
+    return limits
+
+
+def metadata_of(text: str | None) -> dict[str, str] | None:
+    """Metadata from its JSON; None where it was redacted."""
+    if text is None:
+        return None
+    if text == "{}":
+        return {}
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError(f"metadata {text[:200]}")
+    return metadata
+
+
+def digest_of(
+    stored: StoredLedger | StoredAccount | StoredTransaction,
+    description: str | None,
+    metadata: Mapping[str, str] | None,
+    external_ref: str | None,
+) -> bytes:
+    """The digest of what may be erased; the one that was left in its place where it was."""
+    if stored.details_digest is not None:
+        return stored.details_digest
+    if description is None or metadata is None or external_ref is None:
+        raise ValueError("details without content and without digest")
+    return chain.details_digest(stored.salt, description, metadata, external_ref)
+
+
+def origin_of(
+    stored: StoredTransaction,
+    lines: Sequence[StoredEntry],
+    accounts: Mapping[int, Account],
+    assets: Mapping[int, Asset],
+) -> Transaction:
+    entries = tuple(
+        Entry(
+            accounts[line.account_id],
+            line.side == 1,
+            int(line.amount),
+            assets[line.asset_id],
+            int(line.balance_after),
+        )
+        for line in lines
+    )
+    return Transaction(
+        stored.sequence,
+        stored.kind,
+        stored.idempotency_key,
+        entries,
+        stored.effective_time,
+        stored.effective_time_given,
+        stored.record_time,
+        stored.created_by,
+        stored.description,
+        metadata_of(stored.metadata),
+        stored.external_ref,
+        stored.reverses,
+        stored.salt,
+        stored.hash,
+    )

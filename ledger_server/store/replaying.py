@@ -1,0 +1,257 @@
+"""Reading a whole journal in record order, for the one who proves it.
+
+Nothing at or below a committed sequence ever changes, so the head is read first
+and then everything up to it, in pages of bounded size, without holding a snapshot:
+a proof of a large journal holds nothing back from vacuum. The next page is on its
+way while one is proven. Rows come as they lie in the tables, because what is read
+here is not yet known to be sound: nothing is interpreted but times, which are
+microseconds since 1970, and amounts, which are left as digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import Connection, errors
+
+from ledger_server.store.outcomes import DatabaseLost
+from ledger_server.store.sql import statements
+
+_SQL = statements("replaying")
+
+# A page spans at most this many records and holds about this many entries: some
+# ten megabytes, whatever the transactions look like.
+RECORDS_PER_PAGE_MAX = 4_000
+# More than the thousand entries that one sequence can have, so a page holds at
+# least one whole transaction.
+ENTRIES_PER_PAGE_MAX = 16_000
+# Before every sequence, also of rows that were moved to where none may be.
+_BEFORE_ALL = -(2**63)
+
+_SETTINGS = (
+    "set time zone 'UTC'",
+    "set default_transaction_read_only = on",
+    # A page is a range of an index, whatever the statistics say right after a load.
+    "set enable_seqscan = off",
+    "set jit = off",
+    "set statement_timeout = 0",
+)
+
+
+class StoredHead(NamedTuple):
+    """A row of ledger.heads."""
+
+    sequence: int
+    hash: bytes
+    record_time: int
+    filled: int
+    owing_from: int | None
+
+
+class StoredLedger(NamedTuple):
+    """A row of ledger.ledgers."""
+
+    sequence: int
+    record_time: int
+    created_by: str
+    description: str | None
+    salt: bytes
+    hash: bytes
+    details_digest: bytes | None
+
+
+class StoredAsset(NamedTuple):
+    """A row of ledger.assets."""
+
+    sequence: int
+    asset_id: int
+    code: str
+    scale: int
+    record_time: int
+    created_by: str
+    hash: bytes
+
+
+class StoredAccount(NamedTuple):
+    """A row of ledger.accounts; limits and metadata as JSON text."""
+
+    sequence: int
+    account_id: int
+    version: int
+    name: str
+    type: int
+    status: int
+    limits: str | None
+    metadata: str | None
+    record_time: int
+    created_by: str
+    salt: bytes
+    hash: bytes
+    details_digest: bytes | None
+
+
+class StoredTransaction(NamedTuple):
+    """A row of ledger.transactions; metadata as JSON text, no key as "", no origin as 0."""
+
+    sequence: int
+    kind: str
+    idempotency_key: str
+    effective_time: int
+    effective_time_given: bool
+    record_time: int
+    created_by: str
+    description: str | None
+    metadata: str | None
+    external_ref: str | None
+    reverses: int
+    salt: bytes
+    hash: bytes
+    details_digest: bytes | None
+
+
+class StoredEntry(NamedTuple):
+    """A row of ledger.entries; amounts as digits."""
+
+    sequence: int
+    line: int
+    account_id: int
+    asset_id: int
+    layer: int
+    side: int
+    amount: str
+    balance_after: str
+
+
+StoredRecord = StoredLedger | StoredAsset | StoredAccount | StoredTransaction
+
+
+class Page(NamedTuple):
+    """What stands after one sequence and up to another, and what its reversals refer to."""
+
+    after: int
+    until: int
+    records: list[StoredRecord]
+    entries: Mapping[int, list[StoredEntry]]
+    origins: Mapping[int, StoredTransaction]
+    origin_entries: Mapping[int, list[StoredEntry]]
+    # The reversals of those origins, in record order.
+    reversals: Mapping[int, list[int]]
+
+
+class Sum(NamedTuple):
+    """A balance as the sum of its entries, beside the running balance of the newest one."""
+
+    account_id: int
+    asset_id: int
+    total: str
+    balance_after: str
+
+
+class Journal:
+    """One ledger's journal over a READ ONLY connection of its own."""
+
+    def __init__(self, connection: Connection[Any], name: str, ledger_id: int) -> None:
+        self.name = name
+        self._connection = connection
+        self._ledger_id = ledger_id
+
+    def head(self) -> StoredHead | None:
+        """The head as it stands now; None where the ledger has lost it."""
+        self._connection.execute(_SQL.set_ledger, {"ledger_id": self._ledger_id})
+        found = self._ask(_SQL.head)
+        return StoredHead._make(found[0]) if found else None
+
+    def pages(self, until: int) -> Iterator[Page]:
+        """Everything up to a sequence, in order, including rows at sequences below 1."""
+        with ThreadPoolExecutor(1, "journal-reader") as reader:
+            coming = reader.submit(self._page, 0, until)
+            while True:
+                page = coming.result()
+                if page.until >= until:
+                    yield page
+                    return
+                coming = reader.submit(self._page, page.until, until)
+                yield page
+
+    def beyond(self) -> int | None:
+        """The first sequence after the head at which anything stands; there must be none."""
+        found: int | None = self._ask(_SQL.beyond)[0][0]
+        return found
+
+    def sums(self, at: int) -> Iterator[Sum]:
+        """Every balance at a sequence, added up by the database."""
+        return map(Sum._make, self._ask(_SQL.sums, at=at))
+
+    def _page(self, after: int, last: int) -> Page:
+        low = after or _BEFORE_ALL
+        until = min(after + RECORDS_PER_PAGE_MAX, last)
+        entries = list(
+            map(
+                StoredEntry._make,
+                self._ask(_SQL.entries, after=low, until=until, count=ENTRIES_PER_PAGE_MAX),
+            )
+        )
+        if len(entries) == ENTRIES_PER_PAGE_MAX:
+            # The last one's transaction may be cut in two: it belongs to the next page.
+            cut = entries[-1].sequence
+            entries = [entry for entry in entries if entry.sequence != cut]
+            until = cut - 1
+        span = {"after": low, "until": until}
+        transactions = list(map(StoredTransaction._make, self._ask(_SQL.transactions, **span)))
+        records: list[StoredRecord] = [*transactions]
+        records += map(StoredLedger._make, self._ask(_SQL.ledger_records, **span))
+        records += map(StoredAsset._make, self._ask(_SQL.assets, **span))
+        records += map(StoredAccount._make, self._ask(_SQL.accounts, **span))
+        reversed_sequences = [row.reverses for row in transactions if row.reverses]
+        origins: list[StoredTransaction] = []
+        origin_entries: list[StoredEntry] = []
+        reversals: dict[int, list[int]] = {}
+        if reversed_sequences:
+            of = {"sequences": reversed_sequences}
+            origins += map(StoredTransaction._make, self._ask(_SQL.origins, **of))
+            origin_entries += map(StoredEntry._make, self._ask(_SQL.origin_entries, **of))
+            for origin, sequence in self._ask(_SQL.reversals, **of):
+                reversals.setdefault(origin, []).append(sequence)
+        return Page(
+            after,
+            until,
+            records,
+            _by_sequence(entries),
+            {origin.sequence: origin for origin in origins},
+            _by_sequence(origin_entries),
+            reversals,
+        )
+
+    def _ask(self, statement: bytes, **parameters: object) -> list[Any]:
+        return self._connection.execute(
+            statement, {"ledger_id": self._ledger_id, **parameters}, binary=True
+        ).fetchall()
+
+
+def _by_sequence(entries: Iterable[StoredEntry]) -> dict[int, list[StoredEntry]]:
+    grouped: dict[int, list[StoredEntry]] = {}
+    for entry in entries:
+        grouped.setdefault(entry[0], []).append(entry)
+    return grouped
+
+
+@contextmanager
+def reading_journals(url: str, name: str | None) -> Iterator[Iterator[Journal]]:
+    """The journal of the named ledger, or of every ledger by name, over one READ ONLY connection.
+
+    Raises DatabaseLost where the database does not answer or holds no ledgers.
+    """
+    try:
+        with psycopg.connect(url, autocommit=True, application_name="ledger-verify") as connection:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+            found = connection.execute(_SQL.ledgers, {"name": name}).fetchall()
+            yield (Journal(connection, ledger, ledger_id) for ledger, ledger_id in found)
+    except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+        raise DatabaseLost("the database holds no ledgers: run `./ledger migrate` first") from error
+    except psycopg.Error as error:
+        raise DatabaseLost(str(error).strip().partition("\n")[0]) from error

@@ -1,0 +1,434 @@
+"""Every servicer method by grpcio-testing over a real database: what it answers, and how it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc_testing
+import pytest
+from callers import lines, transaction_name
+from clusters import Database
+from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import ledger_admin_service_pb2 as admin_pb
+from ledger.v1 import ledger_pb2 as nouns
+from ledger.v1 import ledger_service_pb2 as pb
+from serving import Serving
+from statuses import told
+
+from ledger_server.rpc.account_servicer import AccountServicer
+from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
+from ledger_server.rpc.ledger_servicer import LedgerServicer
+from ledger_server.rpc.status import CODES
+from ledger_server.service.ledger import Ledgers
+from ledger_server.store.database import Database as OpenedDatabase
+
+SERVICES = {
+    service.name: service
+    for service in (
+        pb.DESCRIPTOR.services_by_name["LedgerService"],
+        accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
+        admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
+    )
+}
+BOOK = "acme:books"
+UNKNOWN = "acme:nothing"
+INFO = ServerInfo("1.2.3", 7, {"calls_in_flight_max": 5}, {"reflection": True})
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What both ways of calling show of a refusal."""
+
+    code: grpc.StatusCode
+    message: str
+
+
+class InProcess:
+    """Calls servicer methods as gRPC would, without a network and without trailing metadata."""
+
+    def __init__(self, ledgers: Any) -> None:
+        servicers = (LedgerServicer(ledgers), AccountServicer(ledgers), LedgerAdminServicer(ledgers, INFO))
+        table = dict(zip(SERVICES.values(), servicers, strict=True))
+        self._server = grpc_testing.server_from_dictionary(table, grpc_testing.strict_real_time())
+
+    def __call__(self, method: str, request: Any) -> Any:
+        """The answer, or how it was refused."""
+        service, _, name = method.partition(".")
+        descriptor = SERVICES[service].methods_by_name[name]
+        call = self._server.invoke_unary_unary(descriptor, (), request, 30)
+        answer, _, code, message = call.termination()
+        return answer if code is grpc.StatusCode.OK else Refused(code, message)
+
+
+class OverLoopback:
+    """Calls the methods of a served app."""
+
+    def __init__(self, server: Serving) -> None:
+        self.server = server
+
+    def __call__(self, method: str, request: Any) -> Any:
+        """The answer, or how it was refused."""
+        try:
+            return self.ask(method, request)
+        except grpc.RpcError as error:
+            return Refused(error.code(), error.details())
+
+    def ask(self, method: str, request: Any) -> Any:
+        """The answer. Raises grpc.RpcError."""
+        service, _, name = method.partition(".")
+        stubs = {
+            "LedgerService": self.server.ledgers,
+            "AccountService": self.server.accounts,
+            "LedgerAdminService": self.server.admin,
+        }
+        return getattr(stubs[service], name)(request, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def loopback(shared_server: Serving) -> OverLoopback:
+    """The served app, with the ledger BOOK."""
+    loopback = OverLoopback(shared_server)
+    fill(loopback)
+    return loopback
+
+
+@pytest.fixture(scope="module")
+def in_process(shared_database: Database) -> Iterator[InProcess]:
+    """Servicers over the same database, with the ledger BOOK."""
+    opened = OpenedDatabase(shared_database.app_url, committers=1, readers=2)
+    opened.open()
+    ledgers = Ledgers(opened, committers=1, waiting_max=8)
+    ledgers.start()
+    in_process = InProcess(ledgers)
+    fill(in_process)
+    yield in_process
+    ledgers.stop()
+    opened.close()
+
+
+@pytest.fixture(params=["in process", "over loopback"])
+def call(request: pytest.FixtureRequest, in_process: InProcess, loopback: OverLoopback) -> Any:
+    """Both ways of calling."""
+    return in_process if request.param == "in process" else loopback
+
+
+def fill(call: Callable[[str, Any], Any]) -> None:
+    """The ledger BOOK: USD, three accounts, a post, another one and its reversal. Again changes nothing."""
+    call("LedgerAdminService.CreateLedger", admin_pb.CreateLedgerRequest(name=BOOK, description="ours"))
+    call("LedgerAdminService.CreateAsset", admin_pb.CreateAssetRequest(ledger=BOOK, code="USD", scale=2))
+    for name, kind in (("cash", nouns.ACCOUNT_TYPE_ASSET), ("sales", nouns.ACCOUNT_TYPE_REVENUE)):
+        call("AccountService.CreateAccount", _account(name, kind))
+    bounded = _account("wallet", nouns.ACCOUNT_TYPE_LIABILITY)
+    bounded.account.limits.add(asset="USD", balance_min="0")
+    call("AccountService.CreateAccount", bounded)
+    call("LedgerService.Post", _post("sale", 1250))
+    call("LedgerService.Post", _post("mistake", 5))
+    call("LedgerService.Reverse", _reverse("mistake", key="correction"))
+
+
+def _account(name: str, kind: int) -> accounts_pb.CreateAccountRequest:
+    draft = accounts_pb.AccountDraft(name=name, type=kind)  # type: ignore[arg-type]
+    return accounts_pb.CreateAccountRequest(ledger=BOOK, account=draft)
+
+
+def _post(key: str, amount: int, debit: str = "cash") -> pb.PostRequest:
+    return pb.PostRequest(ledger=BOOK, idempotency_key=key, entries=lines(debit, "sales", amount))
+
+
+def _reverse(name: int | str, key: str = "") -> pb.ReverseRequest:
+    return pb.ReverseRequest(ledger=BOOK, transaction=transaction_name(name), idempotency_key=key)
+
+
+# The method, a request, and what is true of its answer. Every call is one that changes nothing
+# when it comes again, so that the tests may run in any order.
+Check = Callable[[Any], bool]
+ANSWERS: list[tuple[str, Any, Check]] = [
+    (
+        "LedgerService.Post",
+        _post("sale", 1250),
+        lambda answer: answer.replayed and answer.transaction.entries[0].balance_after == "1250",
+    ),
+    (
+        "LedgerService.PostBatch",
+        pb.PostBatchRequest(
+            ledger=BOOK,
+            operations=[
+                pb.Operation(
+                    post=pb.PostOperation(idempotency_key="sale", entries=lines("cash", "sales", 1250))
+                )
+            ],
+        ),
+        lambda answer: [(one.sequence, one.replayed) for one in answer.results] == [(6, True)],
+    ),
+    (
+        "LedgerService.Reverse",
+        _reverse(7, key="correction"),
+        lambda answer: answer.replayed and answer.transaction.reverses == 7,
+    ),
+    (
+        "LedgerService.GetTransaction",
+        pb.GetTransactionRequest(ledger=BOOK, transaction=transaction_name("mistake")),
+        lambda answer: answer.transaction.reversed_by == 8 and answer.sequence == 8,
+    ),
+    (
+        "LedgerService.ListTransactions",
+        pb.ListTransactionsRequest(ledger=BOOK),
+        lambda answer: [one.sequence for one in answer.transactions] == [8, 7, 6],
+    ),
+    (
+        "LedgerService.ListEntries",
+        pb.ListEntriesRequest(ledger=BOOK, account="cash"),
+        lambda answer: [one.entry.balance_after for one in answer.entries] == ["1250", "1255", "1250"],
+    ),
+    (
+        "LedgerService.GetBalance",
+        pb.GetBalanceRequest(ledger=BOOK, account="sales", asset="USD"),
+        lambda answer: [(one.posted, one.last_sequence) for one in answer.balances] == [("1250", 8)],
+    ),
+    (
+        "LedgerService.BatchGetBalances",
+        pb.BatchGetBalancesRequest(
+            ledger=BOOK, names=[pb.BalanceName(account="cash"), pb.BalanceName(account="wallet", asset="USD")]
+        ),
+        lambda answer: [one.balances[0].posted for one in answer.accounts] == ["1250", "0"],
+    ),
+    (
+        "LedgerService.TrialBalance",
+        pb.TrialBalanceRequest(ledger=BOOK, rows=pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT, digest=True),
+        lambda answer: (
+            answer.status == pb.TRIAL_BALANCE_STATUS_OK
+            and [(one.account, one.net) for one in answer.rows] == [("cash", "1250"), ("sales", "-1250")]
+            and len(answer.digest) == 32
+        ),
+    ),
+    (
+        "AccountService.CreateAccount",
+        _account("cash", nouns.ACCOUNT_TYPE_ASSET),
+        lambda answer: answer.replayed and answer.account.normal_side == nouns.SIDE_DEBIT,
+    ),
+    (
+        "AccountService.BatchCreateAccounts",
+        accounts_pb.BatchCreateAccountsRequest(
+            ledger=BOOK, accounts=[_account("sales", nouns.ACCOUNT_TYPE_REVENUE).account]
+        ),
+        lambda answer: [(one.replayed, one.account.version) for one in answer.accounts] == [(True, 1)],
+    ),
+    (
+        "AccountService.GetAccount",
+        accounts_pb.GetAccountRequest(ledger=BOOK, name="wallet"),
+        lambda answer: (
+            answer.account.limits[0].balance_min == "0"
+            and not answer.account.limits[0].HasField("balance_max")
+        ),
+    ),
+    (
+        "AccountService.ListAccounts",
+        accounts_pb.ListAccountsRequest(ledger=BOOK),
+        lambda answer: [one.name for one in answer.accounts] == ["cash", "sales", "wallet"],
+    ),
+    (
+        "LedgerAdminService.CreateLedger",
+        admin_pb.CreateLedgerRequest(name=BOOK, description="ours"),
+        lambda answer: answer.replayed and answer.ledger.sequence == 1,
+    ),
+    (
+        "LedgerAdminService.GetLedger",
+        admin_pb.GetLedgerRequest(name=BOOK),
+        lambda answer: (answer.ledger.sequence, len(answer.ledger.hash), answer.ledger.epoch) == (8, 32, 1),
+    ),
+    (
+        "LedgerAdminService.ListLedgers",
+        admin_pb.ListLedgersRequest(),
+        lambda answer: [one.name for one in answer.ledgers] == [BOOK],
+    ),
+    (
+        "LedgerAdminService.CreateAsset",
+        admin_pb.CreateAssetRequest(ledger=BOOK, code="USD", scale=2),
+        lambda answer: answer.replayed and answer.asset.sequence == 2,
+    ),
+    (
+        "LedgerAdminService.ListAssets",
+        admin_pb.ListAssetsRequest(ledger=BOOK),
+        lambda answer: [(one.code, one.scale) for one in answer.assets] == [("USD", 2)],
+    ),
+    (
+        "LedgerAdminService.GetServerInfo",
+        admin_pb.GetServerInfoRequest(),
+        lambda answer: (
+            (answer.version, answer.schema_version, answer.flags["reflection"]) == ("1.2.3", 7, True)
+            and answer.limits["entries_per_transaction_max"] == 1000
+            and answer.limits["calls_in_flight_max"] == 5
+            and answer.database_version.startswith("PostgreSQL")
+            and len(answer.contract_digest) == 64
+        ),
+    ),
+]
+
+# The method, a request, and the reason with which it is refused.
+REFUSALS: list[tuple[str, Any, str]] = [
+    ("LedgerService.Post", _post("sale", 1), "IDEMPOTENCY_KEY_REUSED"),
+    ("LedgerService.Post", _post("", 1, debit="nowhere"), "ACCOUNT_NOT_FOUND"),
+    ("LedgerService.Post", _post("", 1, debit="wallet"), "INSUFFICIENT_FUNDS"),
+    ("LedgerService.Post", _post("", 0), "AMOUNT_INVALID"),
+    ("LedgerService.Post", pb.PostRequest(), "VALIDATION_FAILED"),
+    ("LedgerService.PostBatch", pb.PostBatchRequest(ledger=BOOK), "VALIDATION_FAILED"),
+    (
+        "LedgerService.PostBatch",
+        pb.PostBatchRequest(ledger=BOOK, operations=[pb.Operation()] * 8193),
+        "BATCH_TOO_LARGE",
+    ),
+    ("LedgerService.Reverse", _reverse(7), "REVERSAL_ALREADY_EXISTS"),
+    ("LedgerService.Reverse", _reverse(8), "REVERSAL_FORBIDDEN_TYPE"),
+    ("LedgerService.Reverse", _reverse("never"), "TRANSACTION_NOT_FOUND"),
+    # 2 is the number of a record of another kind.
+    (
+        "LedgerService.GetTransaction",
+        pb.GetTransactionRequest(ledger=BOOK, transaction=transaction_name(2)),
+        "TRANSACTION_NOT_FOUND",
+    ),
+    (
+        "LedgerService.ListTransactions",
+        pb.ListTransactionsRequest(ledger=BOOK, filter=pb.TransactionFilter(account="nowhere")),
+        "ACCOUNT_NOT_FOUND",
+    ),
+    ("LedgerService.ListEntries", pb.ListEntriesRequest(ledger=BOOK, account="nowhere"), "ACCOUNT_NOT_FOUND"),
+    (
+        "LedgerService.ListEntries",
+        pb.ListEntriesRequest(ledger=BOOK, account="cash", asset="XXX"),
+        "ASSET_NOT_FOUND",
+    ),
+    ("LedgerService.GetBalance", pb.GetBalanceRequest(ledger=BOOK, account="nowhere"), "ACCOUNT_NOT_FOUND"),
+    (
+        "LedgerService.GetBalance",
+        pb.GetBalanceRequest(ledger=BOOK, account="cash", at_sequence=9),
+        "SEQUENCE_NOT_REACHED",
+    ),
+    (
+        "LedgerService.BatchGetBalances",
+        pb.BatchGetBalancesRequest(ledger=BOOK, names=[pb.BalanceName(account="cash", asset="XXX")]),
+        "ASSET_NOT_FOUND",
+    ),
+    (
+        "LedgerService.TrialBalance",
+        pb.TrialBalanceRequest(ledger=BOOK, at_sequence=9),
+        "SEQUENCE_NOT_REACHED",
+    ),
+    (
+        "LedgerService.TrialBalance",
+        pb.TrialBalanceRequest(ledger=BOOK, page_token="garbage"),
+        "PAGE_TOKEN_INVALID",
+    ),
+    (
+        "AccountService.CreateAccount",
+        _account("cash", nouns.ACCOUNT_TYPE_EQUITY),
+        "ACCOUNT_ALREADY_EXISTS",
+    ),
+    (
+        "AccountService.BatchCreateAccounts",
+        accounts_pb.BatchCreateAccountsRequest(
+            ledger=BOOK,
+            accounts=[
+                _account("fresh", nouns.ACCOUNT_TYPE_ASSET).account,
+                _account("cash", nouns.ACCOUNT_TYPE_EQUITY).account,
+            ],
+        ),
+        "ACCOUNT_ALREADY_EXISTS",
+    ),
+    (
+        "AccountService.GetAccount",
+        accounts_pb.GetAccountRequest(ledger=BOOK, name="fresh"),
+        "ACCOUNT_NOT_FOUND",
+    ),
+    (
+        "AccountService.ListAccounts",
+        accounts_pb.ListAccountsRequest(ledger=BOOK, page_size=-1),
+        "VALIDATION_FAILED",
+    ),
+    ("LedgerAdminService.CreateLedger", admin_pb.CreateLedgerRequest(name=BOOK), "LEDGER_ALREADY_EXISTS"),
+    ("LedgerAdminService.GetLedger", admin_pb.GetLedgerRequest(name=UNKNOWN), "LEDGER_NOT_FOUND"),
+    (
+        "LedgerAdminService.ListLedgers",
+        admin_pb.ListLedgersRequest(page_token="garbage"),
+        "PAGE_TOKEN_INVALID",
+    ),
+    (
+        "LedgerAdminService.CreateAsset",
+        admin_pb.CreateAssetRequest(ledger=BOOK, code="USD", scale=3),
+        "ASSET_ALREADY_EXISTS",
+    ),
+    ("LedgerAdminService.ListAssets", admin_pb.ListAssetsRequest(ledger=UNKNOWN), "LEDGER_NOT_FOUND"),
+]
+METHODS = [f"{service.name}.{method.name}" for service in SERVICES.values() for method in service.methods]
+
+
+@pytest.mark.criterion("CARD-3")
+@pytest.mark.parametrize(("method", "request_", "is_right"), ANSWERS, ids=[row[0] for row in ANSWERS])
+def test_a_method_answers(call: Any, method: str, request_: Any, is_right: Check) -> None:
+    answer = call(method, request_)
+
+    assert not isinstance(answer, Refused), answer
+    assert is_right(answer), answer
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "reason"), REFUSALS, ids=[f"{row[0]}-{row[2]}" for row in REFUSALS]
+)
+def test_a_method_refuses_with_a_code_and_a_sentence(
+    call: Any, method: str, request_: Any, reason: str
+) -> None:
+    refused = call(method, request_)
+
+    assert isinstance(refused, Refused), refused
+    assert refused.code is CODES[reason]
+    assert refused.message
+
+
+@pytest.mark.criterion("S003-13", "S003-24", "S003-33")
+@pytest.mark.parametrize(
+    ("method", "request_", "reason"), REFUSALS, ids=[f"{row[0]}-{row[2]}" for row in REFUSALS]
+)
+def test_a_refusal_carries_its_reason_and_its_violations(
+    loopback: OverLoopback, method: str, request_: Any, reason: str
+) -> None:
+    refusal = told(lambda: loopback.ask(method, request_))
+
+    assert refusal.reason == reason
+    assert bool(refusal.violations) == (reason in ("VALIDATION_FAILED", "AMOUNT_INVALID"))
+
+
+def test_every_method_is_in_both_tables() -> None:
+    # GetServerInfo has nothing to refuse: its request is empty.
+    assert {row[0] for row in ANSWERS} == set(METHODS)
+    assert {row[0] for row in REFUSALS} == set(METHODS) - {"LedgerAdminService.GetServerInfo"}
+
+
+@pytest.mark.criterion("S003-33")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bug_is_answered_without_its_text(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("password=hunter2")
+
+    requests = {row[0]: row[1] for row in ANSWERS}
+
+    refused = InProcess(Broken())(method, requests[method])
+
+    assert refused == Refused(grpc.StatusCode.INTERNAL, "internal error")
+    assert "hunter2" in caplog.text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_field_of_a_newer_contract_is_refused_and_never_dropped(
+    loopback: OverLoopback, method: str
+) -> None:
+    given = {row[0]: row[1] for row in ANSWERS}[method]
+    # Field 999 as a varint: no message of ours has it.
+    newer = type(given).FromString(given.SerializeToString() + b"\xb8\x3e\x01")
+
+    refusal = told(lambda: loopback.ask(method, newer))
+
+    assert refusal.reason == "VALIDATION_FAILED"
+    assert "does not know" in refusal.message

@@ -1,0 +1,162 @@
+"""Every SQL statement: used, sound on the schema, fenced by its ledger, and never built from text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from clusters import Database
+
+from ledger_server.store.sql import statements
+
+STORE = Path(__file__).resolve().parent.parent / "ledger_server" / "store"
+FILES = sorted(path.stem for path in (STORE / "sql").glob("*.sql"))
+
+# Statements that name no ledger_id, and why they may.
+WITHOUT_LEDGER = {
+    "lane.lock": "the lane's key is made of the ledger's id",
+    "lane.unlock": "the lane's key is made of the ledger's id",
+    "lane.vouch": "reads the ledger that the session named",
+    "lane.give_vouched": "of the ledger that the session named",
+    "lane.begin": "reads and writes nothing",
+    "lane.commit": "reads and writes nothing",
+    "lane.rollback": "reads and writes nothing",
+    "lane.stage": "makes an empty table of the session",
+    "lane.stage_entries": "makes an empty table of the session",
+    "lane.unstage_transactions": "every staged row carries its ledger_id, and the fences compare it",
+    "lane.unstage_entries": "every staged row carries its ledger_id, and the fences compare it",
+    "lane.backend_pid": "about the session",
+    "lane.end_backend": "about a session",
+    "opening.serializable": "reads and writes nothing",
+    "opening.clock": "about the server",
+    "database.version": "about the server",
+    "database.identity": "about the server",
+    "database.stored_identity": "about the server",
+    "database.store_identity": "about the server",
+    "database.update_identity": "about the server",
+}
+# What PREPARE does not take is run instead, inside a database transaction that is rolled back.
+_PREPARED = ("select", "insert", "update", "delete", "with")
+
+
+def _all() -> dict[str, str]:
+    return {
+        f"{file}.{name}": text.decode() for file in FILES for name, text in vars(statements(file)).items()
+    }
+
+
+def test_every_statement_is_used_and_every_use_exists() -> None:
+    used = set()
+    for path in STORE.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        files = [
+            node.args[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "statements"
+            and isinstance(node.args[0], ast.Constant)
+        ]
+        if not files:
+            continue
+        assert len(files) == 1, f"{path.name} uses {files}; one file of statements a module"
+        used |= {
+            f"{files[0]}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "_SQL"
+        }
+
+    assert used == set(_all())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_statement_has_its_own_name_and_a_sentence(file: str) -> None:
+    text = (STORE / "sql" / f"{file}.sql").read_text(encoding="utf-8")
+
+    names = re.findall(r"^-- name: (\w+)\n(?:-- [^\n]+\n)*-- [^\n]+[.?!]$", text, re.MULTILINE)
+
+    assert len(names) == text.count("-- name:")
+    assert len(names) == len(set(names))
+
+
+def test_every_statement_names_its_ledger() -> None:
+    without = {name for name, text in _all().items() if "ledger_id" not in re.sub(r"--[^\n]*", "", text)}
+
+    assert without == set(WITHOUT_LEDGER)
+
+
+def test_every_statement_is_sound_on_the_migrated_schema(database: Database) -> None:
+    failed = {}
+    with psycopg.connect(database.app_url) as connection:
+        lane = statements("lane")
+        connection.execute(lane.stage)
+        connection.execute(lane.stage_entries)
+        connection.commit()
+        for name, text in _all().items():
+            try:
+                _try(connection, name, text)
+            except psycopg.Error as error:
+                failed[name] = str(error).partition("\n")[0]
+            connection.rollback()
+
+    assert not failed
+
+
+def _try(connection: psycopg.Connection[Any], name: str, text: str) -> None:
+    bare = re.sub(r"--[^\n]*\n", "", text).lstrip()
+    if bare.startswith("copy"):
+        with connection.cursor().copy(text.encode()) as copy:
+            # No rows: the columns are what is asked about. The binary format opens and closes with these.
+            copy.write(b"PGCOPY\n\xff\r\n\x00" + bytes(8) + b"\xff\xff")
+    elif bare.startswith(_PREPARED):
+        parameters: list[str] = []
+
+        def number(match: re.Match[str]) -> str:
+            if match[1] not in parameters:
+                parameters.append(match[1])
+            return f"${parameters.index(match[1]) + 1}"
+
+        numbered = re.sub(r"%\((\w+)\)s", number, text)
+        connection.execute(f"prepare one as {numbered}".encode())
+        connection.execute("deallocate one")
+    elif name.startswith("lane.stage"):
+        assert connection.execute("select to_regclass('pg_temp.staged_entries') is not null").fetchone() == (
+            True,
+        )
+    else:
+        assert bare.split()[0] in ("begin", "commit", "rollback", "set"), name
+        if bare.split()[0] == "set":
+            connection.execute(text.encode())
+
+
+def test_no_statement_is_built_from_text() -> None:
+    """Literals and named statements only; what must hold an identifier is composed by psycopg.sql."""
+    wrong = []
+    for path in sorted(STORE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("execute", "executemany", "copy")
+                and node.args
+            ):
+                continue
+            if _is_built(node.args[0]):
+                wrong.append(f"{path.name}:{node.lineno}")
+
+    assert not wrong
+
+
+def _is_built(argument: ast.expr) -> bool:
+    if isinstance(argument, ast.JoinedStr | ast.BinOp):
+        return True
+    if isinstance(argument, ast.Call) and isinstance(argument.func, ast.Attribute):
+        # sql.SQL("…").format(…) quotes what it is given; "…".format(…) does not.
+        return argument.func.attr == "format" and not isinstance(argument.func.value, ast.Call)
+    return False

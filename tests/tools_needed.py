@@ -1,0 +1,28 @@
+"""Programs that a test needs and this machine may lack: skipped loudly, but a failure in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def needed(program: str, how_to_get_it: str) -> str:
+    """The program's path: beside this Python, on PATH, or where `go install` puts it."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), *_go_places()]
+    found = shutil.which(program, path=os.pathsep.join(places))
+    if found is None:
+        sentence = f"{program} is missing, so this proves nothing here; {how_to_get_it}"
+        if os.environ.get("LEDGER_CI") == "1":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+def _go_places() -> list[str]:
+    """Go's own folder, and where it installs programs."""
+    home = Path(os.environ.get("GOPATH") or Path.home() / "go")
+    return ["/usr/local/go/bin", os.environ.get("GOBIN") or str(home / "bin")]
