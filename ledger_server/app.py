@@ -10,7 +10,7 @@ from types import TracebackType
 from ledger_server import __version__
 from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
 from ledger_server.rpc.ledger_admin_servicer import ServerInfo
-from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server
+from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server, refuse_taken
 from ledger_server.service.ledger import Ledgers
 from ledger_server.service.verify import BadRecord, Proof, prove
 from ledger_server.store.binaries import BinariesNotFound
@@ -72,6 +72,7 @@ class App:
                 f"{self.config.listen} can be reached from other machines, and the service does not"
                 " authenticate its callers yet: listen on 127.0.0.1, or on unix:PATH"
             )
+        refuse_taken(self.config.listen)
         url = self.config.database_url or self._start_embedded()
         database = Database(
             url,

@@ -245,9 +245,13 @@ select format('transaction %%s is not balanced', sequence) from ledger.entries
     where ledger_id = %(id)s group by sequence, asset_id
     having sum(case side when 1 then amount else -amount end) <> 0
 union all
-select format('transaction %%s has no entries', sequence) from ledger.transactions as recorded
-    where ledger_id = %(id)s and not exists (
-        select from ledger.entries where ledger_id = %(id)s and entries.sequence = recorded.sequence)
+select format('transaction %%s is without entries, or the other way round', sequence) from (
+    (select sequence from ledger.transactions where ledger_id = %(id)s
+        except select sequence from ledger.entries where ledger_id = %(id)s)
+    union all
+    (select sequence from ledger.entries where ledger_id = %(id)s
+        except select sequence from ledger.transactions where ledger_id = %(id)s)
+) as alone
 """
 
 

@@ -25,4 +25,4 @@ def migrate(database_url: str, app_password: str | None) -> None:
     click.echo(f"the schema is at migration {number}")
     click.echo(f"serve with:  LEDGER_DATABASE_URL='{url}' ./ledger serve")
     if app_password is None:
-        click.echo("ledger_app needs a way to log in: give --app-password, or set one up in pg_hba.conf")
+        click.echo("ledger_app keeps the password it has, if any; --app-password sets another")

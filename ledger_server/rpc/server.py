@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import grpc
@@ -37,10 +38,34 @@ WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
 # gRPC's own cap, without ErrorInfo, far behind the admission.
 CONCURRENT_RPCS_MAX = 1024
 _DATABASE_LOOK_S = 1.0
+# Once no call is in flight only health's open streams are left, which never end by
+# themselves, and answers on their way out.
+_STREAMS_GRACE_S = 2.0
 
 
 class AddressInUse(Exception):
     """The address to listen on is taken, or not this machine's."""
+
+
+def refuse_taken(address: str) -> None:
+    """Raises AddressInUse for a taken HOST:PORT, before anything is started for it.
+
+    gRPC's own word for it is a line of its C++ source on stderr.
+    """
+    host, _, port = address.rpartition(":")
+    if address.startswith("unix:") or port == "0":
+        return
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        # As gRPC binds: an address that is only waiting out its last connections is free.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise AddressInUse(
+                f"cannot listen on {address}: {(error.strerror or str(error)).lower()};"
+                " give another one with --listen HOST:PORT"
+            ) from error
 
 
 class Server:
@@ -110,7 +135,7 @@ class Server:
         while self._pool.in_flight and deadline_s > 0:
             idle.wait(0.02)
             deadline_s -= 0.02
-        self._server.stop(grace_s).wait()
+        self._server.stop(min(grace_s, _STREAMS_GRACE_S)).wait()
         self._ledgers.stop(grace_s)
         self._admission.close()
         self._pool.shutdown(wait=False)

@@ -132,7 +132,13 @@ class LaneSession:
                 for kind, run in runs:
                     inserting.insert(connection, kind, run, ledger_id, asset_ids)
                 self.failpoint("before_commit")
-                self._commit(pipeline, ledger_id)
+                try:
+                    self._commit(pipeline, ledger_id)
+                except psycopg.Error as error:
+                    if moved.rowcount == 0:
+                        # Behind a head that moved on every row is out of place, whatever was said of it.
+                        raise HeadMoved from error
+                    raise
         if staged:
             self.failpoint("after_head")
             transactions = [record for record in records if isinstance(record, Transaction)]

@@ -198,8 +198,9 @@ class Journal:
         if len(entries) == ENTRIES_PER_PAGE_MAX:
             # The last one's transaction may be cut in two: it belongs to the next page.
             cut = entries[-1].sequence
-            entries = [entry for entry in entries if entry.sequence != cut]
-            until = cut - 1
+            if cut > after + 1:
+                entries = [entry for entry in entries if entry.sequence != cut]
+            until = max(cut - 1, after + 1)
         span = {"after": low, "until": until}
         transactions = list(map(StoredTransaction._make, self._ask(_SQL.transactions, **span)))
         records: list[StoredRecord] = [*transactions]

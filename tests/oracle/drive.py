@@ -1,8 +1,9 @@
-"""Both sides of the comparison: one request goes to the live service and to the reference, and must answer the same."""
+"""Both sides: one request goes to the live service and to the reference, and must be answered alike."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,19 +11,21 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
+from ledger.v1 import account_service_pb2, ledger_admin_service_pb2, ledger_service_pb2
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
 from serving import Serving, serving
 from statuses import Told, told_by, told_error
 
-from ledger.v1 import account_service_pb2, ledger_admin_service_pb2, ledger_service_pb2
-
 # Where the service's clock starts: after every real one, so that the journal's times are all ours.
 START = 4_102_444_800
 # More violations than this may be cut for the size of the answer.
 _FIELDS_SURELY_WHOLE = 8
-# Indexed parts of a filter; under any other a last page may still name a next one.
-_INDEXED = {"account", "reversals"}
+# The filters that an index answers whole; under any other a last page may still name a next one.
+_INDEXED = ([], ["account"], ["reversals"])
+
+# A method of Drive and its arguments.
+Step = tuple[Any, ...]
 
 METHODS = {
     **dict.fromkeys(("CreateLedger", "GetLedger", "ListLedgers", "CreateAsset", "ListAssets"), "admin"),
@@ -82,12 +85,32 @@ class Drive:
         self._created: dict[str, int] = {}
         # The service's page tokens by the reference's.
         self._tokens: dict[str, str] = {}
-        self.answered = 0
-        self.refused: dict[str, int] = {}
-        self.start(1)
+        # What was asked of this drive, for `play`, and how often what was answered.
+        self.steps: list[Step] = []
+        self.met: Counter[str] = Counter()
+        self._serve(1)
 
     def start(self, servers: int) -> None:
         """Ends the servers that run, and starts so many."""
+        self.steps.append(("start", servers))
+        self._serve(servers)
+
+    def pass_time(self, microseconds: int) -> None:
+        """The service's clock goes on, or back."""
+        self.steps.append(("pass_time", microseconds))
+        self.reference.now += microseconds
+
+    def leave(self, post: Fields, timeout_s: float) -> None:
+        """Posts, waits too shortly, and posts again: recorded once, whichever of the two it was."""
+        self.steps.append(("leave", post, timeout_s))
+        try:
+            self.send("Post", post, timeout_s=timeout_s)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+        self._compared("Post", post, may_be_replayed=True)
+
+    def _serve(self, servers: int) -> None:
         self.close()
         self._servers = [
             self._ends.enter_context(serving(self._database_url, clock=lambda _: self.reference.now))
@@ -107,8 +130,12 @@ class Drive:
         call = getattr(getattr(server, METHODS[method]), method)
         return call(request(method, fields), timeout=timeout_s)  # type: ignore[no-any-return]
 
-    def ask(self, method: str, fields: Fields, *, may_be_replayed: bool = False) -> Fields | Refused:
+    def ask(self, method: str, fields: Fields) -> Fields | Refused:
         """One call to both sides, compared; answers what the reference answered."""
+        self.steps.append(("ask", method, fields))
+        return self._compared(method, fields)
+
+    def _compared(self, method: str, fields: Fields, *, may_be_replayed: bool = False) -> Fields | Refused:
         expected: Fields | Refused
         try:
             expected = self.reference.answer(method, fields)
@@ -121,7 +148,7 @@ class Drive:
             told = told_error(error)
             assert isinstance(expected, Refused), f"{where}: {told}, but expected {expected}"
             compare_refusal(where, told, expected)
-            self._count(expected.reason)
+            self.met[expected.reason] += 1
             return expected
         assert isinstance(expected, dict), f"{where}: expected {expected!r}, but answered {message}"
         shown = plain(message)
@@ -131,18 +158,14 @@ class Drive:
         if may_be_replayed:
             shown["replayed"] = expected["replayed"]
         compare(where, shown, expected)
-        self._count("OK")
+        self.met["OK"] += 1
         return expected
-
-    def _count(self, reason: str) -> None:
-        self.answered += 1
-        self.refused[reason] = self.refused.get(reason, 0) + 1
 
     def _keep_token(self, method: str, fields: Fields, shown: Fields, expected: Fields) -> None:
         """Tokens are opaque: each side gets its own; they must be there on the same pages."""
         token = shown.pop("next_page_token")
         own = expected["next_page_token"]
-        if token and not own and method == "ListTransactions" and set(fields["filter"]) - _INDEXED:
+        if token and not own and method == "ListTransactions" and not _is_indexed(fields["filter"]):
             last = plain(self.send(method, {**fields, "page_token": token}))
             assert last == {"transactions": [], "next_page_token": "", "sequence": expected["sequence"]}
             token = ""
@@ -181,6 +204,10 @@ class Drive:
         for book in self.reference.ledgers.values():
             records = [one["sequence"] for one in (*book["assets"].values(), *book["accounts"].values())]
             assert sorted([1, *records, *book["journal"]]) == list(range(1, book["head"] + 1))
+
+
+def _is_indexed(wanted: Fields) -> bool:
+    return list(wanted) in _INDEXED and wanted.get("reversals", True)
 
 
 def compare(where: str, shown: Any, expected: Any) -> None:

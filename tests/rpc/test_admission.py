@@ -132,8 +132,9 @@ def test_a_caller_who_leaves_changes_nothing(tellers: list[Teller], shared_datab
             pb.PostRequest(ledger=left.ledger, idempotency_key="k", entries=lines("cash", "sales", 100)),
             timeout=DEADLINE_S,
         )
-        # Calls of one connection arrive in order: this one is answered after they came.
-        other.post("cash", "sales", 1)
+        # Calls of one connection arrive in order: these are answered after they came.
+        for _ in range(3):
+            other.post("cash", "sales", 1)
         gone.cancel()
 
     assert _outcomes(calls) == ["OK"] * 5

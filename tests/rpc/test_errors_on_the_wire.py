@@ -68,7 +68,7 @@ def test_a_refusal_comes_with_its_reason_domain_facts_and_a_sentence(teller: Tel
 
     assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
     assert refusal.reason == "INSUFFICIENT_FUNDS"
-    assert refusal.message == "wallet would fall to -30 USD; it has 100 and its minimum is 0"
+    assert refusal.message == "wallet would fall to -0.30 USD; it has 1.00 and its minimum is 0.00"
     assert refusal.facts == {
         "account": "wallet",
         "asset": "USD",

@@ -1,4 +1,9 @@
 -- What a lane says to the database: lock, read the books, write a batch.
+--
+-- Lookups by a list go through a lateral subquery each, never `= any (list)`: a
+-- statement is planned once a session, perhaps while the tables are still empty, and
+-- then a scan of the whole ledger looks as cheap as a probe. One value at a time,
+-- the index that holds it is the cheapest whatever the statistics say.
 
 -- name: lock
 -- Waits, at most lock_timeout, for the ledger's lane lock; held by the session.
@@ -21,34 +26,53 @@ where ledger_id = %(ledger_id)s;
 -- name: transactions_by_keys
 -- The recorded transactions of idempotency keys, which come as a JSON list: an array of
 -- thousands of strings costs the driver more than the index probes.
-select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-    description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
-from ledger.transactions
-where ledger_id = %(ledger_id)s
-    and idempotency_key = any(array(select json_array_elements_text(%(keys)s::json)));
+select found.*
+from json_array_elements_text(%(keys)s::json) as asked (key)
+cross join lateral (
+    select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and idempotency_key = asked.key
+    limit 1
+) as found;
 
 -- name: transactions_by_sequences
 -- Recorded transactions by their sequences.
-select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-    description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
-from ledger.transactions
-where ledger_id = %(ledger_id)s
-    and sequence = any(%(sequences)s);
+select found.*
+from unnest(%(sequences)s::bigint[]) as asked (sequence)
+cross join lateral (
+    select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = asked.sequence
+    limit 1
+) as found;
 
 -- name: entries_by_sequences
 -- The entries of recorded transactions, in their order.
-select sequence, account_id, side, amount, asset_id, balance_after
-from ledger.entries
-where ledger_id = %(ledger_id)s
-    and sequence = any(%(sequences)s)
-order by sequence, index;
+select found.*
+from unnest(%(sequences)s::bigint[]) as asked (sequence)
+cross join lateral (
+    select sequence, account_id, side, amount, asset_id, balance_after
+    from ledger.entries
+    where ledger_id = %(ledger_id)s
+        and entries.sequence = asked.sequence
+    order by index
+) as found;
 
 -- name: reversals_by_origins
 -- Which transactions have been reversed, and by which.
-select reverses, sequence
-from ledger.transactions
-where ledger_id = %(ledger_id)s
-    and reverses = any(%(sequences)s);
+select found.*
+from unnest(%(sequences)s::bigint[]) as asked (sequence)
+cross join lateral (
+    select reverses, sequence
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and reverses = asked.sequence
+    limit 1
+) as found;
 
 -- name: accounts_by_names
 -- The newest versions of accounts.

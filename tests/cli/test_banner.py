@@ -1,0 +1,47 @@
+"""What `./ledger serve` says when it serves can be believed, and pasted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from clusters import Database
+from tools_needed import needed
+
+from ledger_server.app import App
+from ledger_server.cli.serve import _banner
+from ledger_server.config import Config
+
+TREE = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "unix:{folder}/socket"])
+@pytest.mark.parametrize("reflection", [True, False])
+def test_the_call_of_the_banner_is_answered_as_it_stands(
+    listen: str, reflection: bool, database: Database, tmp_path: Path
+) -> None:
+    buf = needed("buf", "./ledger test installs it")
+    settings = Config(
+        listen=listen.format(folder=tmp_path), database_url=database.app_url, reflection=reflection
+    )
+    with App(settings) as app:
+        _, _, call = _banner(app, settings).partition("or call")
+
+        answer = subprocess.run(
+            ["sh", "-c", call],
+            cwd=TREE,
+            env={
+                **os.environ,
+                "PATH": f"{Path(buf).parent}{os.pathsep}{os.environ['PATH']}",
+                "BUF_CACHE_DIR": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert answer.returncode == 0, answer.stderr
+    assert '"schemaVersion"' in answer.stdout

@@ -1,0 +1,86 @@
+// The chain once more, from docs/chain.md alone, in another language: node chain_check.mjs < chain_vectors.json
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+const sha256 = (...parts) => createHash("sha256").update(Buffer.concat(parts)).digest();
+const number = (value, bytes) => {
+  const hex = BigInt.asUintN(bytes * 8, BigInt(value)).toString(16).padStart(bytes * 2, "0");
+  return Buffer.from(hex, "hex");
+};
+const text = (value) => {
+  const data = Buffer.from(value, "utf8");
+  return Buffer.concat([number(data.length, 4), data]);
+};
+const bytewise = (key) => (a, b) => Buffer.compare(Buffer.from(key(a)), Buffer.from(key(b)));
+
+function detailsDigest(record) {
+  if (record.details_digest) return Buffer.from(record.details_digest, "hex");
+  const pairs = Object.entries(record.metadata ?? {}).sort(bytewise(([key]) => key));
+  return sha256(
+    Buffer.from(record.salt, "hex"),
+    text(record.description ?? ""),
+    number(pairs.length, 4),
+    ...pairs.flatMap(([key, value]) => [text(key), text(value)]),
+    text(record.external_ref ?? ""),
+  );
+}
+
+const bound = (value) => (value === null ? number(0, 1) : Buffer.concat([number(1, 1), number(value, 16)]));
+
+const layouts = {
+  ledger: (record) => [number(1, 1), detailsDigest(record)],
+  asset: (record) => [number(2, 1), text(record.code), number(record.scale, 1)],
+  account: (record) => [
+    number(3, 1),
+    text(record.name),
+    number(record.type, 1),
+    number(record.version, 4),
+    number(record.limits.length, 4),
+    ...[...record.limits]
+      .sort(bytewise((limit) => limit.asset))
+      .flatMap((limit) => [text(limit.asset), bound(limit.balance_min), bound(limit.balance_max)]),
+    detailsDigest(record),
+  ],
+  transaction: (record) => [
+    number(4, 1),
+    text(record.idempotency_key),
+    text(record.kind),
+    number(record.effective_time, 8),
+    number(record.effective_time_given ? 1 : 0, 1),
+    number(record.reverses, 8),
+    detailsDigest(record),
+    number(record.entries.length, 4),
+    ...record.entries.flatMap((entry) => [
+      number(entry.side, 1),
+      number(0, 1),
+      text(entry.account),
+      number(entry.amount, 16),
+      text(entry.asset),
+    ]),
+  ],
+};
+
+const vectors = JSON.parse(readFileSync(0, "utf8"));
+let previous = Buffer.alloc(32);
+for (const record of vectors.records) {
+  const [kind, ...fields] = layouts[record.record](record);
+  const canonical = Buffer.concat([kind, number(record.record_time, 8), text(record.created_by), ...fields]);
+  previous = sha256(number(1, 1), text(vectors.ledger), number(record.sequence, 8), previous, sha256(canonical));
+  if (canonical.toString("hex") !== record.canonical || previous.toString("hex") !== record.hash) {
+    console.error(`record ${record.sequence} differs`);
+    process.exit(1);
+  }
+}
+
+const rows = [...vectors.trial_balance.rows].sort(
+  (a, b) => bytewise((row) => row.account)(a, b) || bytewise((row) => row.asset)(a, b),
+);
+const digest = sha256(
+  number(1, 1),
+  ...rows.flatMap((row) => [text(row.account), text(row.asset), text(row.debits), text(row.credits)]),
+);
+if (digest.toString("hex") !== vectors.trial_balance.digest) {
+  console.error("the trial balance's digest differs");
+  process.exit(1);
+}
+console.log(`${vectors.records.length} records agree`);

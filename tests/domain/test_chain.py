@@ -1,0 +1,318 @@
+"""The chain, computed a second time from docs/chain.md alone; it shares no code with the service.
+
+Three computations must agree: the service's (`ledger_server.domain.chain`), the one
+here, and the one in chain_check.mjs, on vectors that never change and on a live journal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from callers import Teller, lines, post_operation
+from clusters import Database
+from google.protobuf.timestamp_pb2 import Timestamp
+from ledger.v1 import ledger_service_pb2 as pb
+from psycopg.rows import dict_row
+from serving import Serving
+
+from ledger_server.domain import chain as service_chain
+from ledger_server.domain.accounts import AccountType
+from ledger_server.domain.reads import SummedRow, trial_balance_bytes
+
+HERE = Path(__file__).parent
+VECTORS_FILE = HERE.parent / "data" / "chain_vectors.json"
+VECTORS = json.loads(VECTORS_FILE.read_text(encoding="utf-8"))
+DOCUMENT = HERE.parents[1] / "docs" / "chain.md"
+
+
+# docs/chain.md, in Python ---------------------------------------------------------------------
+
+
+def number(value: int | str, length: int) -> bytes:
+    return int(value).to_bytes(length, "big", signed=int(value) < 0)
+
+
+def text(value: str) -> bytes:
+    return number(len(value.encode("utf-8")), 4) + value.encode("utf-8")
+
+
+def details_digest(record: dict[str, Any]) -> bytes:
+    if record.get("details_digest"):
+        return bytes.fromhex(record["details_digest"])
+    metadata = record.get("metadata") or {}
+    answer = bytes.fromhex(record["salt"]) + text(record.get("description") or "") + number(len(metadata), 4)
+    for key in sorted(metadata, key=lambda key: key.encode("utf-8")):
+        answer += text(key) + text(metadata[key])
+    return sha256(answer + text(record.get("external_ref") or "")).digest()
+
+
+def bound(value: str | None) -> bytes:
+    return number(0, 1) if value is None else number(1, 1) + number(value, 16)
+
+
+def canonical(record: dict[str, Any]) -> bytes:
+    common = number(record["record_time"], 8) + text(record["created_by"])
+    if record["record"] == "ledger":
+        return number(1, 1) + common + details_digest(record)
+    if record["record"] == "asset":
+        return number(2, 1) + common + text(record["code"]) + number(record["scale"], 1)
+    if record["record"] == "account":
+        answer = number(3, 1) + common + text(record["name"]) + number(record["type"], 1)
+        answer += number(record["version"], 4) + number(len(record["limits"]), 4)
+        for limit in sorted(record["limits"], key=lambda limit: limit["asset"].encode("utf-8")):
+            answer += text(limit["asset"]) + bound(limit["balance_min"]) + bound(limit["balance_max"])
+        return answer + details_digest(record)
+    answer = number(4, 1) + common + text(record["idempotency_key"]) + text(record["kind"])
+    answer += number(record["effective_time"], 8) + number(record["effective_time_given"], 1)
+    answer += number(record["reverses"], 8) + details_digest(record) + number(len(record["entries"]), 4)
+    for entry in record["entries"]:
+        answer += number(entry["side"], 1) + number(0, 1) + text(entry["account"])
+        answer += number(entry["amount"], 16) + text(entry["asset"])
+    return answer
+
+
+def record_hash(ledger: str, sequence: int, previous: bytes, record: bytes) -> bytes:
+    return sha256(
+        number(1, 1) + text(ledger) + number(sequence, 8) + previous + sha256(record).digest()
+    ).digest()
+
+
+def trial_balance_digest(rows: list[dict[str, str]]) -> bytes:
+    answer = number(1, 1)
+    for row in sorted(rows, key=lambda row: (row["account"].encode("utf-8"), row["asset"].encode("utf-8"))):
+        answer += text(row["account"]) + text(row["asset"]) + text(row["debits"]) + text(row["credits"])
+    return sha256(answer).digest()
+
+
+# the vectors ------------------------------------------------------------------------------------
+
+
+def test_the_document_is_enough_to_compute_every_vector() -> None:
+    previous = bytes(32)
+    for record in VECTORS["records"]:
+        assert canonical(record).hex() == record["canonical"]
+        previous = record_hash(VECTORS["ledger"], record["sequence"], previous, canonical(record))
+        assert previous.hex() == record["hash"]
+    assert trial_balance_digest(VECTORS["trial_balance"]["rows"]).hex() == VECTORS["trial_balance"]["digest"]
+
+
+def service_canonical(record: dict[str, Any]) -> bytes:
+    """The same by the service's own code."""
+    time, by = int(record["record_time"]), record["created_by"]
+    framed = service_chain.framed
+    if record["record"] == "asset":
+        return service_chain.asset_canonical(time, by, framed(record["code"]), record["scale"])
+    redacted = record.get("details_digest")
+    digest = (
+        bytes.fromhex(redacted)
+        if redacted
+        else service_chain.details_digest(
+            bytes.fromhex(record["salt"]),
+            record.get("description", ""),
+            record.get("metadata", {}),
+            record.get("external_ref", ""),
+        )
+    )
+    if record["record"] == "ledger":
+        return service_chain.ledger_canonical(time, by, digest)
+    if record["record"] == "account":
+        limits = [
+            (limit["asset"], *(None if limit[name] is None else int(limit[name]) for name in BOUNDS))
+            for limit in record["limits"]
+        ]
+        return service_chain.account_canonical(
+            time, by, framed(record["name"]), record["type"], record["version"], limits, digest
+        )
+    return service_chain.transaction_canonical(
+        time,
+        framed(by),
+        record["idempotency_key"],
+        record["kind"],
+        int(record["effective_time"]),
+        record["effective_time_given"],
+        record["reverses"],
+        digest,
+        [
+            service_chain.entry_frame(
+                framed(entry["account"]), entry["side"] == 1, int(entry["amount"]), framed(entry["asset"])
+            )
+            for entry in record["entries"]
+        ],
+    )
+
+
+BOUNDS = ("balance_min", "balance_max")
+
+
+def test_the_service_computes_every_vector() -> None:
+    previous = service_chain.GENESIS
+    ledger = service_chain.framed(VECTORS["ledger"])
+    for record in VECTORS["records"]:
+        own = service_canonical(record)
+        assert own.hex() == record["canonical"]
+        previous = service_chain.record_hash(ledger, record["sequence"], previous, own)
+        assert previous.hex() == record["hash"]
+    rows = [
+        SummedRow(row["account"], AccountType.ASSET, row["asset"], 0, int(row["debits"]), int(row["credits"]))
+        for row in VECTORS["trial_balance"]["rows"]
+    ]
+    assert sha256(trial_balance_bytes(rows)).hexdigest() == VECTORS["trial_balance"]["digest"]
+
+
+def test_another_language_computes_every_vector() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not on this machine")
+    with VECTORS_FILE.open("rb") as vectors:
+        done = subprocess.run(
+            [node, str(HERE / "chain_check.mjs")], stdin=vectors, capture_output=True, text=True, check=False
+        )
+
+    assert (done.returncode, done.stdout) == (0, f"{len(VECTORS['records'])} records agree\n"), done.stderr
+
+
+def test_the_vectors_reach_every_layout() -> None:
+    records = VECTORS["records"]
+    assert {record["record"] for record in records} == {"ledger", "asset", "account", "transaction"}
+    assert any(record.get("details_digest") for record in records)
+    assert any(record.get("reverses") for record in records)
+    assert any(int(record.get("effective_time", 0)) < 0 for record in records)
+    assert any(len(record.get("limits", ())) > 1 for record in records)
+
+
+def test_the_documents_example_is_right() -> None:
+    (example,) = re.findall(r"```\n(details {2,}.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    given: dict[str, str] = {}
+    name = ""
+    for line in example.splitlines():
+        name = line[:15].strip() or name
+        given[name] = given.get(name, "") + line[15:81].replace(" ", "")
+    details = bytes.fromhex(given["details"])
+    record = bytes.fromhex(given["canonical"])
+    hashed = bytes.fromhex(given["hashed"])
+
+    made = {
+        "record": "transaction",
+        "record_time": 1_704_067_200_000_000,
+        "created_by": "ann",
+        "idempotency_key": "k1",
+        "kind": "sale",
+        "effective_time": 1_704_067_200_000_000,
+        "effective_time_given": False,
+        "reverses": 0,
+        "salt": bytes(range(16)).hex(),
+        "description": "lunch",
+        "metadata": {"table": "4"},
+        "external_ref": "",
+        "entries": [
+            {"side": 1, "account": "cash", "amount": "1250", "asset": "USD"},
+            {"side": 2, "account": "sales", "amount": "1250", "asset": "USD"},
+        ],
+    }
+    assert sha256(details).hexdigest() == given["details digest"] == details_digest(made).hex()
+    assert record == canonical(made)
+    assert sha256(record).hexdigest() == given["SHA-256"]
+    assert sha256(hashed).hexdigest() == given["hash"]
+    assert record_hash("example", 5, b"\x11" * 32, record).hex() == given["hash"]
+
+
+# a live journal -----------------------------------------------------------------------------------
+
+
+def test_a_live_journal_agrees_with_the_document(server: Serving, database: Database) -> None:
+    teller = Teller.open(server, "läger:\U0001f600")
+    teller.create_asset("EUR", 0)
+    teller.open_account("club", asset="EUR", balance_min="-5", balance_max="90000000000000000000000")
+    teller.post("cash", "club", 7, "k1", asset="EUR", effective_time=Timestamp(seconds=-5, nanos=1_000))
+    teller.post_entries(
+        [*lines("cash", "wallet", 10**37), *lines("cash", "club", 3, "EUR")],
+        kind="both",
+        description="a ✓",
+        metadata={"\uffff": "1", "\U0001f600": "2", "a": ""},
+        external_ref="r",
+    )
+    teller.reverse("k1", "undo", metadata={"why": "test"})
+    teller.batch([post_operation("cash", "sales", 1 + number, f"b{number}") for number in range(50)])
+    answered = {found.sequence: found for found in teller.walk(page_size=1_000)}
+
+    previous = bytes(32)
+    records = read_journal(database, teller.ledger)
+    for sequence, record in enumerate(records, 1):
+        assert record["sequence"] == sequence
+        previous = record_hash(teller.ledger, sequence, previous, canonical(record))
+        assert previous == record["hash"], record
+        if record["record"] == "transaction":
+            assert answered[sequence].hash == previous
+    assert len(records) == teller.head() == max(answered)
+    balance = teller.trial_balance(rows=pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT, page_size=1_000, digest=True)
+    assert balance.digest == trial_balance_digest(
+        [
+            {"account": row.account, "asset": row.asset, "debits": row.debits, "credits": row.credits}
+            for row in balance.rows
+        ]
+    )
+
+
+def read_journal(database: Database, name: str) -> list[dict[str, Any]]:
+    """The records of a ledger as the document names their fields, straight from the tables."""
+    with psycopg.connect(database.owner_url, row_factory=dict_row) as connection:
+
+        def rows(relation: str, order: str = "sequence") -> list[dict[str, Any]]:
+            return connection.execute(
+                f"select * from ledger.{relation} where ledger_id ="
+                f" (select ledger_id from ledger.directory where name = %s) order by {order}".encode(),
+                [name],
+            ).fetchall()
+
+        codes = {row["asset_id"]: row["code"] for row in rows("assets")}
+        accounts = {row["account_id"]: row["name"] for row in rows("accounts")}
+        entries: dict[int, list[dict[str, Any]]] = {}
+        for row in rows("entries", "sequence, index"):
+            entries.setdefault(row["sequence"], []).append(
+                {
+                    "side": row["side"],
+                    "account": accounts[row["account_id"]],
+                    "amount": str(row["amount"]),
+                    "asset": codes[row["asset_id"]],
+                }
+            )
+        found = [
+            {**row, "record": relation.removesuffix("s")}
+            for relation in ("ledgers", "assets", "accounts", "transactions")
+            for row in rows(relation)
+        ]
+    for record in found:
+        for field in ("record_time", "effective_time"):
+            if field in record:
+                moment = record[field]
+                record[field] = int(moment.timestamp()) * 1_000_000 + moment.microsecond
+                if moment.timestamp() < 0 and moment.microsecond:
+                    record[field] -= 1_000_000
+        if "salt" in record:
+            record["salt"] = record["salt"].hex()
+        if record["record"] == "account":
+            record["limits"] = [
+                {"asset": codes[int(asset_id)], "balance_min": None, "balance_max": None, **bounds}
+                for asset_id, bounds in (record["limits"] or {}).items()
+            ]
+        if record["record"] == "transaction":
+            record["entries"] = entries[record["sequence"]]
+            record["idempotency_key"] = record["idempotency_key"] or ""
+            record["reverses"] = record["reverses"] or 0
+    return sorted(found, key=lambda record: record["sequence"])
+
+
+def test_the_vectors_are_frozen() -> None:
+    # Whoever must change this line has changed the chain of every journal that exists.
+    assert sha256(VECTORS_FILE.read_bytes()).hexdigest() == FROZEN
+
+
+FROZEN = "135cc7929636546c227c7065bed34812ba63c331481ec28ba7943cbdd88574af"

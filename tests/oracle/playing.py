@@ -1,0 +1,44 @@
+"""Playing steps again on fresh books, and finding the shortest that still differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+from clusters import Cluster
+from oracle.drive import Drive, Step
+
+
+def play(cluster: Cluster, steps: Sequence[Step]) -> Drive:
+    """Takes the steps on fresh books, each compared. Raises AssertionError where the two sides differ."""
+    with cluster.database() as database, closing(Drive(database.app_url)) as drive:
+        for name, *arguments in steps:
+            getattr(drive, name)(*arguments)
+        return drive
+
+
+def differs(cluster: Cluster, steps: Sequence[Step]) -> bool:
+    """Whether the two sides differ somewhere in these steps."""
+    try:
+        play(cluster, steps)
+    except AssertionError:
+        return True
+    return False
+
+
+def shortened(cluster: Cluster, steps: Sequence[Step], within_s: float) -> list[Step]:
+    """The steps without those that are not needed to differ: halves first, then ever smaller pieces."""
+    deadline = time.monotonic() + within_s
+    kept = list(steps)
+    size = len(kept) // 2
+    while size and differs(cluster, kept):
+        start = 0
+        while start < len(kept) and time.monotonic() < deadline:
+            fewer = kept[:start] + kept[start + size :]
+            if differs(cluster, fewer):
+                kept = fewer
+            else:
+                start += size
+        size //= 2
+    return kept

@@ -1,0 +1,102 @@
+"""Ledgers side by side: they do not abort each other, and together they are no slower than one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from statistics import median
+
+import psycopg
+import pytest
+from callers import Refused, Teller, post_operation, together, unsound
+from clusters import Cluster, Database
+from serving import serving
+
+SIZES = (1, 16, 200, 1000)
+_numbers = count()
+
+
+def fill(teller: Teller, transactions: int, size: int) -> None:
+    """Records this many transactions in batches of one size, over a hundred accounts."""
+    for _ in range(transactions // size):
+        operations = [
+            post_operation(f"a:{number % 100}", "wallet" if number % 5 == 0 else "sales", 1, f"k{next(_numbers)}")
+            for number in range(size)
+        ]
+        assert not [one.status for one in teller.batch(operations) if one.HasField("status")]
+
+
+def rate(tellers: list[Teller], transactions: int, size: int) -> float:
+    """Transactions a second of one caller for each teller, all together."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(len(tellers)) as pool:
+        list(pool.map(lambda teller: fill(teller, transactions, size), tellers))
+    return len(tellers) * transactions / (time.perf_counter() - started)
+
+
+def committed_and_rolled_back(database: Database) -> tuple[int, int]:
+    """PostgreSQL's own counters, settled: sessions report theirs when they end or lie idle."""
+    with psycopg.connect(database.owner_url, autocommit=True) as connection:
+        row = connection.execute(
+            "select xact_commit, xact_rollback from pg_stat_database where datname = %s", [database.name]
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def open_accounts(teller: Teller) -> Teller:
+    """A hundred accounts."""
+    for number in range(100):
+        teller.open_account(f"a:{number}")
+    return teller
+
+
+def test_four_ledgers_at_once_with_batches_of_every_size_abort_next_to_nothing(cluster: Cluster) -> None:
+    passed: list[str] = []
+    with cluster.database() as database:
+        with serving(database.app_url, failpoint=passed.append) as server:
+            tellers = [open_accounts(Teller.open(server)) for _ in range(4)]
+            passed.clear()
+
+            calls: list[Callable[[], None]] = [
+                lambda teller=teller, size=size: fill(teller, {1: 60, 16: 640, 200: 2_000, 1000: 4_000}[size], size)  # type: ignore[misc]
+                for teller in tellers
+                for size in SIZES
+            ]
+            assert not [answer for answer in together(calls) if isinstance(answer, Refused)]
+
+            for teller in tellers:
+                assert unsound(database.owner_url, teller.ledger) == []
+                assert len(teller.trial_balance().totals) == 1
+
+        # Every try passes before_begin, and every one that stands passes after_commit.
+        tries, commits = passed.count("before_begin"), passed.count("after_commit")
+        assert commits > 50
+        assert tries - commits <= commits / 1000
+        _, rolled_back = committed_and_rolled_back(database)
+        assert rolled_back <= commits / 1000 + 5
+
+
+@pytest.mark.slow
+def test_four_ledgers_together_keep_up_with_one(cluster: Cluster) -> None:
+    """As many callers in both, measured in turn, so that a busy machine slows both.
+
+    Ledgers that abort each other reach a sixth of one ledger's rate. What is lost
+    here in small batches is that four lanes share no commit; the margin is for noise.
+    """
+    with cluster.database() as database, serving(database.app_url) as server:
+        tellers = [open_accounts(Teller.open(server)) for _ in range(4)]
+        for teller in tellers:
+            fill(teller, 400, 200)
+        for size, transactions in ((16, 480), (200, 1_600), (1000, 3_000)):
+            ratios = []
+            for turn in range(5):
+                alone = rate([tellers[turn % 4]] * 4, transactions, size)
+                ratios.append(rate(tellers, transactions, size) / alone)
+
+            print(f"batches of {size}: four ledgers at {[round(one, 2) for one in ratios]} of one")
+            assert median(ratios) >= 0.6
+        for teller in tellers:
+            assert unsound(database.owner_url, teller.ledger) == []
