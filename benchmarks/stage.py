@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, LiteralString
 
 import grpc
 import psycopg
@@ -125,6 +125,12 @@ class Stage:
         with psycopg.connect(self.owner_url) as connection:
             row = connection.execute("show server_version").fetchone()
             return str(row[0]) if row else ""
+
+    def count(self, relation: LiteralString) -> int:
+        """The rows of a table or of a subquery, as the superuser sees them."""
+        with psycopg.connect(self.owner_url) as connection:
+            row = connection.execute(f"select count(*) from {relation}").fetchone()
+            return int(row[0]) if row else 0
 
     def _start(self, module: str, *arguments: str) -> Process:
         process = Process(self.data_dir / f"{module}.log", module, *arguments)

@@ -1,4 +1,4 @@
-"""Callers for tests: one ledger of a served app in few words, many callers at once, and a proof of its books."""
+"""Callers for tests: one ledger of a served app in few words, many at once, and a proof of its books."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import grpc
 import psycopg
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
-from serving import Serving
-
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from serving import Serving
 
 DEADLINE_S = 60.0
 AnswerT = TypeVar("AnswerT")
@@ -89,6 +88,11 @@ def together(calls: Sequence[Callable[[], AnswerT]]) -> list[AnswerT | Refused]:
         return list(pool.map(run, calls))
 
 
+def spread(tellers: Sequence[AnswerT], count: int) -> list[AnswerT]:
+    """This many places, the tellers taking turns."""
+    return [tellers[number % len(tellers)] for number in range(count)]
+
+
 def lines(debit: str, credit: str, amount: int | str, asset: str = "USD") -> list[nouns.EntryDraft]:
     """Two entries."""
     return [
@@ -126,7 +130,7 @@ class Teller:
 
     @classmethod
     def open(cls, server: Serving, name: str = "") -> Teller:
-        """A new ledger with USD, the unbounded accounts cash, sales and other, and a wallet that stays at 0 or above."""
+        """A new ledger with USD; cash, other and sales have no bounds, the wallet stays at 0 or above."""
         teller = cls(server, name or f"book:{secrets.token_hex(6)}")
         server.admin.CreateLedger(admin_pb.CreateLedgerRequest(name=teller.ledger), timeout=DEADLINE_S)
         teller.create_asset("USD", 2)
@@ -190,9 +194,18 @@ class Teller:
 
     def balance(self, account: str, asset: str = "USD", **more: Any) -> int:
         """A balance in minor units."""
-        request = pb.GetBalanceRequest(ledger=self.ledger, account=account, asset=asset, **more)
-        (balance,) = self.server.ledgers.GetBalance(request, timeout=DEADLINE_S).balances
+        (balance,) = self.balances(account, asset, **more).balances
         return int(balance.posted)
+
+    def balances(self, account: str, asset: str = "USD", **more: Any) -> pb.GetBalanceResponse:
+        """The whole answer of a GetBalance."""
+        request = pb.GetBalanceRequest(ledger=self.ledger, account=account, asset=asset, **more)
+        return self.server.ledgers.GetBalance(request, timeout=DEADLINE_S)
+
+    def entries(self, account: str, **more: Any) -> pb.ListEntriesResponse:
+        """A page of an account's entries."""
+        request = pb.ListEntriesRequest(ledger=self.ledger, account=account, **more)
+        return self.server.ledgers.ListEntries(request, timeout=DEADLINE_S)
 
     def page(self, **more: Any) -> pb.ListTransactionsResponse:
         """A page of transactions."""
@@ -258,6 +271,8 @@ select format('transaction %%s is without entries, or the other way round', sequ
 def unsound(owner_url: str, ledger: str) -> list[str]:
     """What is wrong with a ledger's books, from SQL alone; empty where nothing is."""
     with psycopg.connect(owner_url) as connection:
-        row = connection.execute("select ledger_id from ledger.directory where name = %s", [ledger]).fetchone()
+        row = connection.execute(
+            "select ledger_id from ledger.directory where name = %s", [ledger]
+        ).fetchone()
         assert row is not None
         return [fault for (fault,) in connection.execute(_UNSOUND, {"id": row[0]})]

@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "verify": ("ledger_server.cli.verify:verify", "Replay a journal and prove every record of it."),
     "bench": ("ledger_server.cli.bench:bench", "Measure this machine."),
+    "torture": ("ledger_server.cli.torture:torture", "Kill it under load, and judge what is left."),
 }
 
 

@@ -8,7 +8,7 @@ from ledger.v1 import account_service_pb2_grpc
 from ledger.v1 import ledger_pb2 as nouns_pb
 
 from ledger_server.domain.accounts import AccountVersion
-from ledger_server.rpc import limits, requests, responses
+from ledger_server.rpc import batches, limits, requests, responses
 from ledger_server.rpc.answering import answering, principal
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
@@ -45,6 +45,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         if not 1 <= count <= limits.ACCOUNTS_PER_BATCH_MAX:
             form.fault("accounts", f"has {count}; 1 to {limits.ACCOUNTS_PER_BATCH_MAX} are allowed")
             form.judge()
+        batches.check_accounts(request)
         by = principal(context)
         drafts = [
             requests.account_draft(given, by, form, f"accounts[{index}]")

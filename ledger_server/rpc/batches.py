@@ -1,51 +1,103 @@
-"""PostBatch: well-formed and malformed operations side by side, and the size of the answer."""
+"""Batches: well-formed and malformed operations side by side, and the size of the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from google.rpc.status_pb2 import Status
+from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
-from ledger_server.domain.decisions import Decision, Draft
-from ledger_server.domain.refusals import AtomicGroupRefused, BatchTooLarge, Refusal
+from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.refusals import AtomicGroupRefused, BatchTooLarge, NotFound, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc import limits, responses
-from ledger_server.rpc.status import status
+from ledger_server.rpc.status import short_status, status
 from ledger_server.service.ledger import Ledgers
 
 # What a whole transaction adds to its request's bytes: times, hash, sequence,
 # created_by; and to each entry: its running balance.
 _TRANSACTION_BYTES = 256
 _ENTRY_BYTES = 48
-# A reversal's entries are not in the request.
-_REVERSAL_BYTES = 64 * 1024
+# What an account adds to its draft's bytes: times, hash, sequence, created_by.
+_ACCOUNT_BYTES = 200
+# Tags and lengths around a status in its result in its answer.
+_FRAME_BYTES = 8
 
 
-def check_answer_size(request: pb.PostBatchRequest, *, is_full: bool) -> None:
-    """Refuses, before anything is decided, a batch whose answer could be too large for a plain client."""
+def room_for_details(
+    ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Sequence[Draft | Refusal], *, is_full: bool
+) -> int:
+    """The bytes of the answer that refusals may fill beyond RESULT_BYTES_MAX each.
+
+    Refuses, before anything is decided, a batch whose answer could be too large for a plain client.
+    """
     count = len(request.operations)
     size_bytes = count * limits.RESULT_BYTES_MAX
     if is_full:
-        size_bytes += request.ByteSize() + count * _TRANSACTION_BYTES
-        for operation in request.operations:
-            if operation.HasField("reverse"):
-                size_bytes += _REVERSAL_BYTES
-            else:
-                entries = len(operation.post.entries)
-                size_bytes += entries * _ENTRY_BYTES + count_names(request.ledger)
+        size_bytes += request.ByteSize() + count * (_TRANSACTION_BYTES + len(request.ledger.encode()))
+        _check(size_bytes)
+        size_bytes += _entries_bytes(ledgers, request, drafts)
+    _check(size_bytes)
+    return limits.ANSWER_BYTES_MAX - size_bytes
+
+
+def check_accounts(request: accounts_pb.BatchCreateAccountsRequest) -> None:
+    """Refuses, before anything is decided, accounts whose answer could be too large for a plain client."""
+    _check(request.ByteSize() + len(request.accounts) * _ACCOUNT_BYTES)
+
+
+def check_balances(answer: pb.BatchGetBalancesResponse) -> None:
+    """Refuses an answer that is too large for a plain client."""
+    size_bytes = answer.ByteSize()
     if size_bytes > limits.ANSWER_BYTES_MAX:
-        raise BatchTooLarge(
-            f"the answer could need {size_bytes} bytes; at most {limits.ANSWER_BYTES_MAX} are allowed:"
-            " split the batch, or ask for BATCH_VIEW_BASIC",
-            answer_bytes=size_bytes,
-            answer_bytes_max=limits.ANSWER_BYTES_MAX,
-        )
+        raise _too_large(size_bytes, "ask for fewer balances, or for named assets")
 
 
-def count_names(ledger: str) -> int:
-    """The bytes that the ledger's name takes in each transaction."""
-    return len(ledger.encode())
+def _check(size_bytes: int) -> None:
+    if size_bytes > limits.ANSWER_BYTES_MAX:
+        raise _too_large(size_bytes, "split the batch, or ask for BATCH_VIEW_BASIC")
+
+
+def _too_large(size_bytes: int, what_to_do: str) -> BatchTooLarge:
+    return BatchTooLarge(
+        f"the answer could need {size_bytes} bytes; at most {limits.ANSWER_BYTES_MAX} are allowed:"
+        f" {what_to_do}",
+        answer_bytes=size_bytes,
+        answer_bytes_max=limits.ANSWER_BYTES_MAX,
+    )
+
+
+def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Sequence[Draft | Refusal]) -> int:
+    """What entries add to whole transactions; a reversal has its origin's, of this batch or recorded."""
+    size_bytes = 0
+    by_key: dict[str, int] = {}
+    for operation in request.operations:
+        if operation.HasField("post"):
+            post = operation.post
+            size_bytes += len(post.entries) * _ENTRY_BYTES
+            if key := post.idempotency_key.strip():
+                by_key[key] = max(by_key.get(key, 0), post.ByteSize() + len(post.entries) * _ENTRY_BYTES)
+    origins: dict[int | str, int] = {}
+    for draft in drafts:
+        # Only of what is well-formed: any other name is refused in its place, and may be none to look up.
+        if not isinstance(draft, ReverseDraft):
+            continue
+        name = draft.origin
+        if name not in origins:
+            posted_here = by_key.get(name, 0) if isinstance(name, str) else 0
+            origins[name] = max(posted_here, _recorded_bytes(ledgers, request.ledger, name))
+        size_bytes += origins[name]
+        if size_bytes > limits.ANSWER_BYTES_MAX:
+            break
+    return size_bytes
+
+
+def _recorded_bytes(ledgers: Ledgers, ledger: str, name: int | str) -> int:
+    try:
+        recorded, _ = ledgers.reads.transaction(ledger, name)
+    except NotFound:
+        return 0
+    return responses.transaction(ledger, recorded).ByteSize()
 
 
 def decide(
@@ -68,17 +120,29 @@ def decide(
     return [draft if isinstance(draft, Refusal) else next(decided) for draft in drafts]
 
 
-def result(ledger: str, decision: Decision, *, is_full: bool) -> pb.OperationResult:
-    """One operation's result."""
-    if isinstance(decision, Refusal):
-        return pb.OperationResult(status=_operation_status(status(decision)))
+def results(
+    ledger: str, decisions: Sequence[Decision], *, is_full: bool, room: int
+) -> list[pb.OperationResult]:
+    """Each operation's result. Refusals keep their details while there is room, then only their reason."""
+    answered = []
+    for decision in decisions:
+        if not isinstance(decision, Refusal):
+            answered.append(_recorded(ledger, decision, is_full=is_full))
+            continue
+        told = status(decision)
+        beyond = told.ByteSize() + _FRAME_BYTES - limits.RESULT_BYTES_MAX
+        if beyond > room:
+            told = short_status(decision)
+        elif beyond > 0:
+            room -= beyond
+        answered.append(pb.OperationResult(status=pb.OperationStatus.FromString(told.SerializeToString())))
+    return answered
+
+
+def _recorded(ledger: str, decision: Recorded, *, is_full: bool) -> pb.OperationResult:
     recorded = decision.record
     assert isinstance(recorded, Transaction)
     answer = pb.OperationResult(sequence=recorded.sequence, hash=recorded.hash, replayed=decision.replayed)
     if is_full:
         answer.transaction.CopyFrom(responses.transaction(ledger, recorded))
     return answer
-
-
-def _operation_status(given: Status) -> pb.OperationStatus:
-    return pb.OperationStatus.FromString(given.SerializeToString())

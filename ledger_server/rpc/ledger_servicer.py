@@ -35,10 +35,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records several operations in order."""
         drafts = requests.operation_drafts(request, principal(context))
         is_full = request.view == pb.BATCH_VIEW_FULL
-        batches.check_answer_size(request, is_full=is_full)
+        room = batches.room_for_details(self._ledgers, request, drafts, is_full=is_full)
         decisions = batches.decide(self._ledgers, request.ledger, drafts, atomic=request.atomic)
         return pb.PostBatchResponse(
-            results=[batches.result(request.ledger, decision, is_full=is_full) for decision in decisions]
+            results=batches.results(request.ledger, decisions, is_full=is_full, room=room)
         )
 
     @answering
@@ -168,15 +168,17 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         at, answers = self._ledgers.reads.balances(ledger, asks, min_sequence)
-        return pb.BatchGetBalancesResponse(
+        answer = pb.BatchGetBalancesResponse(
             accounts=[
                 pb.AccountBalances(
-                    account=ask.account, balances=[responses.balance(one) for one in answer.balances]
+                    account=ask.account, balances=[responses.balance(one) for one in found.balances]
                 )
-                for ask, answer in zip(asks, answers, strict=True)
+                for ask, found in zip(asks, answers, strict=True)
             ],
             sequence=at_sequence or at,
         )
+        batches.check_balances(answer)
+        return answer
 
     @answering
     def TrialBalance(

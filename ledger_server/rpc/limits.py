@@ -17,11 +17,13 @@ PAGE_SIZE_MAX = 1_000
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 # A plain stub accepts 4 MiB; an answer stays below it with room for framing.
 ANSWER_BYTES_MAX = 3_584 * 1024
-# What one operation's BASIC result can need at most: a refusal with its details.
+# What the answer has for each operation of a batch: a recorded one, or a refusal. A
+# refusal with longer details has them where others leave room, else a short status.
 RESULT_BYTES_MAX = 400
 STATUS_DETAILS_BYTES_MAX = 4 * 1024
 VIOLATIONS_MAX = 20
 MESSAGE_TEXT_BYTES_MAX = 512
+SHORT_MESSAGE_TEXT_BYTES_MAX = 120
 
 PUBLISHED: dict[str, int] = {
     "message_bytes_max": MESSAGE_BYTES_MAX,

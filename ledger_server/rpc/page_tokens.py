@@ -51,8 +51,15 @@ def position(request: Any, *kinds: type) -> list[Any] | None:
         isinstance(values, list)
         and len(values) == len(kinds)
         and all(type(value) is kind for value, kind in zip(values, kinds, strict=True))
-        and all(not isinstance(value, int) or 0 <= value < 2**63 for value in values)
+        and all(_is_place(value) for value in values)
     )
     if not is_ours:
         raise PageTokenInvalid("the page token is not one of this service's")
     return values  # type: ignore[no-any-return]
+
+
+def _is_place(value: int | str) -> bool:
+    """Whether the database could have answered this value as a sequence or a name."""
+    if isinstance(value, int):
+        return 0 <= value < 2**63
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)

@@ -83,6 +83,15 @@ def status(refusal: Refusal) -> Status:
     return result
 
 
+def short_status(refusal: Refusal) -> Status:
+    """Code, the start of the sentence and the reason: what is told where there is no room for more."""
+    return Status(
+        code=CODES[refusal.reason].value[0],
+        message=_cut(refusal.message, limits.SHORT_MESSAGE_TEXT_BYTES_MAX),
+        details=[_packed(ErrorInfo(reason=refusal.reason, domain=DOMAIN))],
+    )
+
+
 def _add_violations(result: Status, refusal: Refusal) -> None:
     """As many violations as fit, at most VIOLATIONS_MAX."""
     violations = [

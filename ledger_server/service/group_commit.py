@@ -154,11 +154,14 @@ class Committer:
                 decisions = [[InvariantBroken("internal error")] * (item.stop - item.start) for item in work]
             except Refusal as refusal:
                 decisions = [[refusal] * (item.stop - item.start) for item in work]
+            self._database.failpoint("before_settle")
             for item, decided in zip(work, decisions, strict=True):
                 answer = answers[id(item.place)]
                 answer[item.start : item.stop] = decided
                 if item.stop == len(item.place.drafts):
                     item.place.settle(answer)  # type: ignore[arg-type]
+                if item is work[0]:
+                    self._database.failpoint("after_first_settle")
 
     @staticmethod
     def _settle_all(places: list[PostingPlace], refusal: Refusal) -> None:
@@ -175,9 +178,7 @@ class Committer:
 
     def close(self) -> None:
         """Gives the session back."""
-        if self._session is not None:
-            self._database.give_back(self._session, broken=False)
-            self._session = None
+        self._drop_session(broken=False)
 
     # one batch -------------------------------------------------------------------------
 
@@ -247,7 +248,7 @@ class Committer:
         old = self._session
         old_pid = old.backend_pid if old is not None else 0
         self._drop_session()
-        deadline = time.monotonic() + RESOLVE_WAIT_S
+        deadline = (old.began if old is not None else time.monotonic()) + RESOLVE_WAIT_S
         for attempt in range(RESOLVE_ATTEMPTS_MAX):
             if attempt:
                 time.sleep(random.uniform(0.05, 0.1 * 2**attempt))
@@ -274,9 +275,9 @@ class Committer:
             self._session = self._database.lane_session()
         return self._session
 
-    def _drop_session(self) -> None:
+    def _drop_session(self, *, broken: bool = True) -> None:
         if self._session is not None:
-            self._database.give_back(self._session, broken=True)
+            self._database.give_back(self._session, broken=broken)
             self._session = None
 
     def _abandon(self, ledger_id: int) -> None:

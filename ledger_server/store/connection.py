@@ -12,19 +12,31 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from psycopg import Connection, pq
-from psycopg.waiting import Ready, Wait
+from psycopg import Connection, Cursor
+from psycopg.waiting import Wait
 
 ResultT = TypeVar("ResultT")
 Waiting = Generator[Any, Any, ResultT]
+# What is waited for and what is ready, as the numbers that both enums share.
+_READ, _WRITE, _EITHER = int(Wait.R), int(Wait.W), int(Wait.RW)
 
 
 class FlushingConnection(Connection[Any]):
     """A connection whose pipelines may carry parameters of any size."""
 
+    _queuing = False
+
+    def execute(self, *arguments: Any, **options: Any) -> Cursor[Any]:
+        """Executes a statement, as psycopg does; in a pipeline it is queued, and nothing waits to read."""
+        self._queuing = True
+        try:
+            return super().execute(*arguments, **options)
+        finally:
+            self._queuing = False
+
     def wait(self, gen: Waiting[ResultT], *arguments: Any, **options: Any) -> ResultT:
         """Consumes a generator on the connection, as psycopg does."""
-        if self.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        if not self._queuing and self.pgconn.pipeline_status:
             gen = self._sending_on(gen)
         return super().wait(gen, *arguments, **options)
 
@@ -33,13 +45,13 @@ class FlushingConnection(Connection[Any]):
         try:
             wanted = next(gen)
             while True:
-                if wanted != Wait.R or self.pgconn.flush() == 0:
+                if wanted != _READ or self.pgconn.flush() == 0:
                     ready = yield wanted
                 else:
-                    ready = yield Wait.RW
-                    if ready == Ready.W:
+                    ready = yield _EITHER
+                    if ready == _WRITE:
                         continue
-                    ready &= Ready.R
+                    ready &= _READ
                 wanted = gen.send(ready)
         except StopIteration as done:
             result: ResultT = done.value

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ledger_server.store import interlock
 from ledger_server.store.connection import FlushingConnection
 from ledger_server.store.outcomes import DatabaseLost
+from ledger_server.store.patience import LaneConnection
 from ledger_server.store.posting import LaneSession
 from ledger_server.store.sql import statements
 
@@ -78,7 +79,7 @@ class Database:
         failpoint: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._url = url
-        self._failpoint = failpoint
+        self.failpoint = failpoint
         self._known: OrderedDict[str, int] = OrderedDict()
         self._known_lock = Lock()
         options = {**_LIVENESS, "autocommit": True, "prepare_threshold": 0}
@@ -96,7 +97,7 @@ class Database:
         )
         self._lanes: ConnectionPool[Connection[Any]] = ConnectionPool(
             url,
-            connection_class=FlushingConnection,
+            connection_class=LaneConnection,
             kwargs=options,
             configure=_configure_lane,
             # Committers keep theirs; a spare one lies idle for less long than
@@ -139,7 +140,7 @@ class Database:
     def lane_session(self, timeout_s: float = BORROW_TIMEOUT_S) -> LaneSession:
         """Borrows a session for a committer until `give_back`. Raises DatabaseLost."""
         try:
-            return LaneSession(self._lanes.getconn(timeout=timeout_s), self._failpoint)
+            return LaneSession(self._lanes.getconn(timeout=timeout_s), self.failpoint)
         except (PoolTimeout, psycopg.Error) as error:
             raise DatabaseLost(str(error).partition("\n")[0]) from error
 
@@ -203,7 +204,7 @@ class Database:
 
 
 def _check_open(connection: Connection[Any]) -> None:
-    """Raises where the server has ended an idle session: then there is something to read. Costs no round trip."""
+    """Raises where the server has ended an idle session: then there is something to read. No round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):

@@ -15,6 +15,7 @@ opened (migrations/0001_journal.sql).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -54,6 +55,8 @@ class LaneSession:
         self._staged = False
         self._vouched: str | None = None
         self.backend_pid: int = connection.info.backend_pid
+        # When the last database transaction began, by the monotonic clock.
+        self.began = time.monotonic()
 
     def open_books(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
         """Takes the lane lock and reads the books; see BooksReader.open.
@@ -68,6 +71,7 @@ class LaneSession:
                 raise DatabaseLost(str(error).partition("\n")[0]) from error
             raise NotCommitted(error) from error
         self._vouched = opened.vouched
+        self.failpoint("books_read")
         return opened
 
     def write(
@@ -85,6 +89,8 @@ class LaneSession:
         CommitUnknown where that is not certain (the session is of no more use).
         """
         first = records[0]
+        self.began = time.monotonic()
+        self.failpoint("decided")
         try:
             self._write(ledger_id, before, after, records, asset_ids)
         except psycopg.Error as error:

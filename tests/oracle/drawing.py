@@ -9,7 +9,7 @@ one was short of funds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -122,11 +122,12 @@ BOUNDS = Pool(
 
 
 class Draw:
-    """Draws requests from one seed, knowing how far the main ledger has come."""
+    """Draws requests from one seed, knowing how far the main ledger has come and what it recorded."""
 
-    def __init__(self, seed: str, head: int) -> None:
+    def __init__(self, seed: str, head: int, recorded: Sequence[int]) -> None:
         self._random = Random(seed)
         self._head = head
+        self._recorded = recorded
 
     def one_of(self, *choices: Callable[[], Any]) -> Any:
         """What one of the choices draws."""
@@ -152,10 +153,12 @@ class Draw:
         """One of the journal's, or just beside it."""
         if self.is_so(10):
             return self._random.choice((-1, 0, 1, 2**63 - 1, self._head + 1))
-        return self._random.randint(max(1, self._head - 30), self._head)
+        if self._recorded and self.is_so():
+            return self._random.choice(self._recorded)
+        return self._random.randint(1, self._head)
 
     def at_sequence(self) -> int:
-        return self.one_of(int, self.sequence)  # type: ignore[no-any-return]
+        return self.one_of(int, self.sequence)
 
     # writes -------------------------------------------------------------------------
 
@@ -170,6 +173,8 @@ class Draw:
         for _ in range(self._random.choice((1, 1, 1, 2, 3))):
             pair = [self.entry(), self.entry()]
             pair[1] |= {"amount": pair[0]["amount"], "asset": pair[0]["asset"], "side": 3 - pair[0]["side"]}
+            if self.is_so(40):
+                pair[1] |= self.fields(asset=CODES)
             lines += pair
         if self.is_so(15):
             lines[self._random.randrange(len(lines))] |= self.entry()
@@ -183,7 +188,7 @@ class Draw:
             lambda: {"sequence": self.sequence()},
             lambda: {"sequence": self.sequence()},
             lambda: self.fields(idempotency_key=KEYS),
-        )  # type: ignore[no-any-return]
+        )
 
     def post(self) -> Fields:
         return self.fields(
@@ -250,7 +255,7 @@ class Draw:
             ),
             lambda: ("CreateAccount", self.fields(ledger=LEDGERS, account=self.account)),
             lambda: ("BatchCreateAccounts", self.fields(ledger=LEDGERS, accounts=self.some(4, self.account))),
-        )  # type: ignore[no-any-return]
+        )
 
     # reads --------------------------------------------------------------------------
 

@@ -8,35 +8,38 @@ from contextlib import closing
 
 from clusters import Cluster
 from oracle.drive import Drive, Step
+from oracle.reference import Reference
 
 
-def play(cluster: Cluster, steps: Sequence[Step]) -> Drive:
+def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Reference) -> Drive:
     """Takes the steps on fresh books, each compared. Raises AssertionError where the two sides differ."""
-    with cluster.database() as database, closing(Drive(database.app_url)) as drive:
+    with cluster.database() as database, closing(Drive(database.app_url, reference())) as drive:
         for name, *arguments in steps:
             getattr(drive, name)(*arguments)
         return drive
 
 
-def differs(cluster: Cluster, steps: Sequence[Step]) -> bool:
+def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Reference) -> bool:
     """Whether the two sides differ somewhere in these steps."""
     try:
-        play(cluster, steps)
+        play(cluster, steps, reference)
     except AssertionError:
         return True
     return False
 
 
-def shortened(cluster: Cluster, steps: Sequence[Step], within_s: float) -> list[Step]:
+def shortened(
+    cluster: Cluster, steps: Sequence[Step], within_s: float, reference: type[Reference] = Reference
+) -> list[Step]:
     """The steps without those that are not needed to differ: halves first, then ever smaller pieces."""
     deadline = time.monotonic() + within_s
     kept = list(steps)
     size = len(kept) // 2
-    while size and differs(cluster, kept):
+    while size and differs(cluster, kept, reference):
         start = 0
         while start < len(kept) and time.monotonic() < deadline:
             fewer = kept[:start] + kept[start + size :]
-            if differs(cluster, fewer):
+            if differs(cluster, fewer, reference):
                 kept = fewer
             else:
                 start += size

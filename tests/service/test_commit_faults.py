@@ -1,4 +1,4 @@
-"""The commit path while its connection fails: the caller hears what became of it, nothing doubles, nothing is lost."""
+"""The commit path while its connection fails: callers hear what became of it, nothing is doubled or lost."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import os
 import shutil
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partialmethod
 
 import grpc
@@ -18,105 +15,14 @@ import psycopg
 import pytest
 from callers import Refused, Teller, answer_of, post_operation, refusal_of, unsound
 from clusters import Database, external_cluster, fast_directory
+from faults import PATIENCE_S, Faulty, faulty_server, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from serving import Serving, serving
-from severable import SeverableProxy
+from serving import serving
 
 from ledger_server.service import group_commit
 from ledger_server.store.books import lane_lock
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
-
-PATIENCE_S = 30.0
-
-
-def until(is_so: Callable[[], object], what: str) -> None:
-    """Waits for it to become so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.005)
-
-
-class Failpoints:
-    """Does what a test asks when the commit path next comes to a named place."""
-
-    def __init__(self) -> None:
-        self._actions: dict[str, Callable[[], None]] = {}
-        self.passed: list[str] = []
-
-    def __call__(self, name: str) -> None:
-        self.passed.append(name)
-        action = self._actions.pop(name, None)
-        if action is not None:
-            action()
-
-    def once(self, name: str, action: Callable[[], None]) -> None:
-        """Does the action at the next passing, on the committer's thread."""
-        self._actions[name] = action
-
-
-def transactions(connection: psycopg.Connection[tuple[int]]) -> int:
-    """How many transactions stand in the whole database."""
-    row = connection.execute("select count(*) from ledger.transactions").fetchone()
-    assert row is not None
-    return row[0]
-
-
-@dataclass
-class Faulty:
-    """A server behind a proxy, with failpoints, and somebody who may look at its database."""
-
-    database: Database
-    proxy: SeverableProxy
-    failpoints: Failpoints
-    server: Serving
-    admin: psycopg.Connection[tuple[int]]
-
-    def lane_holder(self) -> int:
-        """The backend that holds a lane lock."""
-        row = self.admin.execute(
-            "select pid from pg_locks join pg_database on pg_database.oid = database"
-            " where locktype = 'advisory' and granted and datname = %s",
-            [self.database.name],
-        ).fetchone()
-        assert row is not None
-        return row[0]
-
-    def transactions(self) -> int:
-        """How many transactions stand in the whole database."""
-        return transactions(self.admin)
-
-    def end(self, backend: int) -> None:
-        """Ends a backend and waits until it is gone."""
-        self.admin.execute("select pg_terminate_backend(%s, 10000)", [backend])
-
-    def lose_the_answer_of_the_next_commit(self, count: int, then: Callable[[int], None]) -> None:
-        """The next commit's answer never arrives; `then` is called with its backend once `count` stand."""
-
-        def deafen() -> None:
-            holder = self.lane_holder()
-            self.proxy.deafen(holder)
-            threading.Thread(target=wait_and_cut, args=[holder], name="cutting").start()
-
-        def wait_and_cut(holder: int) -> None:
-            with psycopg.connect(self.database.owner_url, autocommit=True) as eyes:
-                until(lambda: transactions(eyes) == count, "committed")
-            then(holder)
-
-        self.failpoints.once("before_commit", deafen)
-
-
-@contextmanager
-def faulty_server(database: Database) -> Iterator[Faulty]:
-    """A server whose way to the database can be cut."""
-    failpoints = Failpoints()
-    with (
-        SeverableProxy(database.app_url) as proxy,
-        psycopg.connect(database.owner_url, autocommit=True) as admin,
-        serving(proxy.url, failpoint=failpoints, committers=2) as server,
-    ):
-        yield Faulty(database, proxy, failpoints, server, admin)
 
 
 @pytest.fixture
@@ -152,12 +58,7 @@ def test_a_session_that_is_ended_anywhere_on_the_path_costs_the_caller_nothing(f
         teller = Teller.open(faulty.server)
         post_some(teller, count)
         before = faulty.transactions()
-        holders: list[int] = []
-        faulty.failpoints.once("before_begin", lambda: holders.append(faulty.lane_holder()))
-        if place == "before_begin":
-            faulty.failpoints.once(place, lambda: faulty.end(faulty.lane_holder()))
-        else:
-            faulty.failpoints.once(place, lambda: faulty.end(holders[0]))
+        faulty.end_the_next_lane_holder_at(place)
 
         results = teller.batch([post_operation("cash", "wallet", 2, f"m{number}") for number in range(count)])
 
@@ -186,7 +87,9 @@ def test_a_commit_whose_answer_is_lost_is_found_and_answered(faulty: Faulty, cou
     assert unsound(faulty.database.owner_url, teller.ledger) == []
 
 
-def test_a_stranded_backend_that_keeps_the_lane_lock_is_ended_and_the_batch_recorded_once(faulty: Faulty) -> None:
+def test_a_stranded_backend_that_keeps_the_lane_lock_is_ended_and_the_batch_recorded_once(
+    faulty: Faulty,
+) -> None:
     teller = Teller.open(faulty.server)
     holders: list[int] = []
 
@@ -226,8 +129,10 @@ def test_an_outcome_that_cannot_be_found_out_is_told_as_unknown_and_the_key_sett
     assert refusal.is_retryable
     again: list[object] = []
     until(
-        lambda: again.append(answer_of(lambda: teller.post("cash", "wallet", 5, "k")))
-        or not isinstance(again[-1], Refused),
+        lambda: (
+            again.append(answer_of(lambda: teller.post("cash", "wallet", 5, "k")))
+            or not isinstance(again[-1], Refused)
+        ),
         "recovered",
     )
     assert {one.reason for one in again[:-1] if isinstance(one, Refused)} <= {"DATABASE_UNAVAILABLE"}
@@ -251,7 +156,9 @@ def test_health_and_calls_follow_the_database_away_and_back(faulty: Faulty) -> N
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
     assert refusal.is_retryable
-    until(lambda: not isinstance(answer_of(lambda: teller.post("cash", "wallet", 5, "k")), Refused), "recovered")
+    until(
+        lambda: not isinstance(answer_of(lambda: teller.post("cash", "wallet", 5, "k")), Refused), "recovered"
+    )
     assert faulty.transactions() == 1
 
 

@@ -1,4 +1,4 @@
-"""What the database itself refuses: a passing failure is tried again, a lasting one fails alone and is named a bug.
+"""What the database itself refuses: a passing failure is tried again, a lasting one fails alone.
 
 The failures are triggers and constraints that a superuser adds for a test; a
 sequence counts how often one fired, because no rollback takes that back.
@@ -13,11 +13,20 @@ from contextlib import contextmanager
 import grpc
 import psycopg
 import pytest
-from callers import Refused, Teller, answer_of, post_operation, refusal_of, refused_operation, reverse_operation, unsound
+from callers import (
+    Refused,
+    Teller,
+    answer_of,
+    post_operation,
+    refusal_of,
+    refused_operation,
+    reverse_operation,
+    unsound,
+)
 from clusters import Database
+from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from serving import Serving, serving
 
-from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger_server.store.books import lane_lock
 
 _FAILING = """
@@ -31,7 +40,9 @@ begin
     return null;
 end $$;
 """
-_AT_ONCE = "create trigger failing after insert on ledger.entries for each statement execute function public.fail()"
+_AT_ONCE = (
+    "create trigger failing after insert on ledger.entries for each statement execute function public.fail()"
+)
 _AT_COMMIT = (
     "create constraint trigger failing after insert or update of sequence on ledger.heads"
     " deferrable initially deferred for each row execute function public.fail()"
@@ -80,7 +91,12 @@ def lane_held(database: Database, teller: Teller) -> Iterator[None]:
 @pytest.mark.parametrize("trigger", [_AT_ONCE, _AT_COMMIT], ids=["in the middle", "at COMMIT"])
 @pytest.mark.parametrize("state", ["40001", "40P01", "55P03"])
 def test_a_passing_failure_is_tried_again_and_no_caller_hears_of_it(
-    books: Teller, admin: psycopg.Connection[tuple[int]], database: Database, state: str, trigger: str, count: int
+    books: Teller,
+    admin: psycopg.Connection[tuple[int]],
+    database: Database,
+    state: str,
+    trigger: str,
+    count: int,
 ) -> None:
     books.post("cash", "wallet", 500)
     fail(admin, state, 3, trigger)
@@ -267,7 +283,9 @@ def test_a_violation_of_any_rule_is_an_error_of_its_own_for_accounts_assets_and_
 
 
 @pytest.mark.criterion("CARD-4")
-def test_every_write_is_seen_at_serializable(database: Database, admin: psycopg.Connection[tuple[int]]) -> None:
+def test_every_write_is_seen_at_serializable(
+    database: Database, admin: psycopg.Connection[tuple[int]]
+) -> None:
     admin.execute(
         "create table public.seen (relation text, isolation text, application text, role text);"
         " create function public.look() returns trigger language plpgsql security definer as $$ begin"

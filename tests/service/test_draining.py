@@ -18,9 +18,9 @@ import psycopg
 from callers import Refused, Teller, answer_of, refusal_of, unsound
 from clusters import Database
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, ledger_service_pb2_grpc
 from serving import Serving
 
-from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, ledger_service_pb2_grpc
 from ledger_server.store.books import lane_lock
 
 TREE = Path(__file__).parents[2]
@@ -67,7 +67,9 @@ def serve(database: Database) -> Iterator[tuple[subprocess.Popen[str], Serving]]
         process.communicate(timeout=PATIENCE_S)
 
 
-def test_sigterm_answers_who_is_in_flight_refuses_who_is_new_and_leaves_whole_books(database: Database) -> None:
+def test_sigterm_answers_who_is_in_flight_refuses_who_is_new_and_leaves_whole_books(
+    database: Database,
+) -> None:
     """The lane is held from outside while the signal comes, so that calls are surely in flight."""
     with (
         serve(database) as (process, server),
@@ -103,7 +105,7 @@ def test_sigterm_answers_who_is_in_flight_refuses_who_is_new_and_leaves_whole_bo
         holder.execute("select pg_advisory_unlock(%s)", [lane_lock(row[0])])
         answers = [one.result(PATIENCE_S) for one in in_flight]
         # An open health watch held the process for its whole grace of 20 seconds.
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=15)
 
     for one in (late, late_post):
         assert (one.code, one.reason, one.is_retryable) == (

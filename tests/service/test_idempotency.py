@@ -19,9 +19,8 @@ from callers import (
 )
 from clusters import Cluster, Database
 from google.protobuf.timestamp_pb2 import Timestamp
-from serving import Serving, serving
-
 from ledger.v1 import ledger_pb2 as nouns
+from serving import Serving, serving
 
 NOON = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 CONTENT: dict[str, Any] = {
@@ -134,7 +133,10 @@ POST_CHANGES: list[tuple[str, Callable[[Teller], object]]] = [
         "external_ref",
         lambda teller: teller.post("cash", "sales", 500, "k", **{**CONTENT, "external_ref": "invoice 13"}),
     ),
-    ("kind,description", lambda teller: teller.post("cash", "sales", 500, "k", **{**CONTENT, "kind": "x", "description": "y"})),
+    (
+        "kind,description",
+        lambda teller: teller.post("cash", "sales", 500, "k", **{**CONTENT, "kind": "x", "description": "y"}),
+    ),
     (
         "entries,kind,effective_time,description,metadata,external_ref",
         lambda teller: teller.post("cash", "sales", 1, "k"),

@@ -15,9 +15,8 @@ from callers import (
     unsound,
 )
 from clusters import Database
-from serving import Serving
-
 from ledger.v1 import ledger_service_pb2 as pb
+from serving import Serving
 
 MALFORMED = pb.Operation(post=pb.PostOperation(entries=lines("cash", "sales", "0")))
 
@@ -110,9 +109,7 @@ def test_a_malformed_operation_of_an_independent_batch_fails_alone(teller: Telle
             post_operation("cash", "sales", 1),
             MALFORMED,
             pb.Operation(
-                post=pb.PostOperation(
-                    entries=[lines("cash", "sales", 1)[0], lines("cash", "sales", 2)[1]]
-                )
+                post=pb.PostOperation(entries=[lines("cash", "sales", 1)[0], lines("cash", "sales", 2)[1]])
             ),
             pb.Operation(),
             post_operation("cash", "sales", 2),

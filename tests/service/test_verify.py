@@ -602,3 +602,13 @@ def test_verify_reads_only_and_beside_a_writer(teller: Teller, shared_database: 
         assert proof.sequence == head.sequence + 1
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             journal._connection.execute("update ledger.heads set epoch = epoch + 1")
+
+
+@pytest.mark.criterion("S004-2")
+def test_a_balance_is_the_sum_of_the_entries_and_zero_without_any(teller: Teller) -> None:
+    for amount in (100, 7, 1):
+        teller.post("cash", "sales", amount)
+    teller.post("sales", "cash", 8)
+
+    for account, expected in (("cash", 100), ("sales", 100), ("other", 0), ("wallet", 0)):
+        assert teller.balance(account) == teller.balance(account, recompute=True) == expected

@@ -1,4 +1,4 @@
-"""A lane's remembered books: right at the head, caught up behind it, and begun afresh where that is not enough."""
+"""A lane's remembered books: right at the head, caught up behind it, begun afresh beyond that."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from callers import Teller, lines, post_operation, refusal_of, refused_operation, unsound
 from clusters import Cluster, Database
+from ledger.v1 import ledger_pb2 as nouns
 from serving import Serving, serving
 
-from ledger.v1 import ledger_pb2 as nouns
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.service.group_commit import BooksCache
@@ -167,7 +167,10 @@ def test_an_account_and_an_asset_made_on_one_server_are_there_on_the_other(
     for number in range(5):
         name, code = f"customers:{number}", f"A{number}"
         assert refusal_of(lambda name=name: other.post("cash", name, 1)).reason == "ACCOUNT_NOT_FOUND"
-        assert refusal_of(lambda code=code: other.post("cash", "sales", 1, asset=code)).reason == "ASSET_NOT_FOUND"
+        assert (
+            refusal_of(lambda code=code: other.post("cash", "sales", 1, asset=code)).reason
+            == "ASSET_NOT_FOUND"
+        )
         one.open_account(name, balance_max="5")
         one.create_asset(code, 0)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
 import pytest
 from clusters import Database
+from ledger.v1 import account_service_pb2, ledger_admin_service_pb2, ledger_service_pb2
 from psycopg_pool import ConnectionPool
 
-from ledger.v1 import account_service_pb2, ledger_admin_service_pb2, ledger_service_pb2
 from ledger_server.domain.accounts import AccountDraft, AccountType, AssetDraft, Head, LedgerDraft, Limit
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Draft, Moment, Record, Recorded
@@ -148,7 +147,7 @@ def test_a_write_is_there_when_it_returns_and_the_lane_is_free(desk: Desk, count
 def test_a_head_that_moved_since_the_books_were_read_writes_nothing_and_says_so(
     desk: Desk, count: int
 ) -> None:
-    """Somebody who does not take the lane lock. Few drafts were refused for their rows, as if they were wrong."""
+    """Somebody takes no lane lock. Of few drafts it was said that their rows are wrong, for good."""
     session, intruder = desk.session(), desk.session()
     theirs = desk.decided(intruder, [post("cash", "wallet", 7)])
     intruder.abandon(desk.ledger_id)
@@ -261,10 +260,13 @@ def test_a_session_that_is_gone_before_it_reads_is_a_lost_database_and_nothing_m
     session, other = desk.session(), desk.session()
     other.end_backend(session.backend_pid)
 
-    with pytest.raises(DatabaseLost):
-        for _ in itertools.repeat(None, 100):
+    def read_until_it_is_noticed() -> None:
+        for _ in range(1000):
             desk.open(session)
             session.abandon(desk.ledger_id)
+
+    with pytest.raises(DatabaseLost):
+        read_until_it_is_noticed()
 
     desk.store.give_back(session, broken=True)
     desk.store.give_back(other, broken=False)

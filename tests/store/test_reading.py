@@ -139,20 +139,20 @@ def test_a_read_at_a_sequence_does_not_show_what_came_after_it(reading: Reading,
     assert [row.debits for row in reading.sums(head) if row.account == "cash"] == [300]
 
 
+def read_while_it_ends(store: StoreDatabase, database: Database) -> None:
+    """Reads in a session that was ended after it was lent."""
+    with psycopg.connect(database.owner_url, autocommit=True) as admin, store.reading() as connection:
+        admin.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+        connection.execute("select 1")
+
+
 def test_a_database_that_is_gone_is_told_as_lost(cluster: Cluster) -> None:
     with cluster.database() as database:
         store = StoreDatabase(database.app_url, committers=1, readers=1)
         store.open()
         try:
-            with (
-                psycopg.connect(database.owner_url, autocommit=True) as admin,
-                pytest.raises(DatabaseLost),
-                store.reading() as connection,
-            ):
-                admin.execute(
-                    "select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid]
-                )
-                connection.execute("select 1")
+            with pytest.raises(DatabaseLost):
+                read_while_it_ends(store, database)
             assert store.is_serving()
         finally:
             store.close()

@@ -34,6 +34,8 @@ CHANNEL = (
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
+# The connection was lost, or the caller's patience, or gRPC ended the call of a server that stops.
+LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
 class Caller:
@@ -141,9 +143,7 @@ def _refused(error: grpc.RpcError, count: int) -> Fields:
     metadata = dict(error.trailing_metadata() or ())
     code = error.code()
     if "grpc-status-details-bin" not in metadata:
-        # The connection was lost, or the caller's patience.
-        is_known = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        return {"outcome": UNKNOWN if is_known else f"{code.name} {error.details()}"}
+        return {"outcome": UNKNOWN if code in LOST else f"{code.name} {error.details()}"}
     result = _reason(Status.FromString(metadata["grpc-status-details-bin"]))
     if result["reason"] == "OUTCOME_UNKNOWN":
         return {"outcome": UNKNOWN}

@@ -101,9 +101,9 @@ class _Session:
         """Whether the frame executes COMMIT."""
         if frame.kind == b"P":
             name, query, _ = frame.body.split(b"\0", 2)
-            text = query.split(b"\n", 1)[-1] if query.startswith(b"--") else query
+            text = b"".join(line for line in query.splitlines() if not line.startswith(b"--"))
             self._commits.discard(name)
-            if text.strip().rstrip(b";").lower() == b"commit":
+            if text.strip(b"; ").lower() == b"commit":
                 self._commits.add(name)
         elif frame.kind == b"B":
             _, self._bound, _ = frame.body.split(b"\0", 2)

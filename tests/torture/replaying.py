@@ -63,11 +63,15 @@ class Replaying(Reference):
 
     def record_one(self, transaction: Fields) -> Fields:
         """Records what the journal says at its sequence; answers how it should stand. Raises Refused."""
-        book = self.open_book
         self.now = transaction["record_time"]
-        verb = "reverse" if transaction["reverses"] else "post"
-        shown = self._write(verb, asked_for(transaction))
-        sequence = book["head"]
+        return self.write_one("reverse" if transaction["reverses"] else "post", asked_for(transaction))
+
+    def write_one(self, verb: str, fields: Fields) -> Fields:
+        """Records what is asked for, or finds it. Raises Refused."""
+        sequence = self.open_book["head"] + 1
+        shown = self._write(verb, fields)
+        if shown["sequence"] != sequence:
+            return shown
         for entry in shown["entries"]:
             place = entry["account"], entry["asset"]
             self.balances[place].set(sequence, self._running[place])

@@ -22,7 +22,10 @@ from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from proxies import Proxy
+from psycopg import conninfo
 from torture.calling import CHANNEL, shown
+from torture.checker import Verdict
 from torture.history import UNKNOWN, Fields, History, read_logs
 from torture.replaying import LEDGER
 from torture.workload import BASE, OPENING
@@ -74,8 +77,8 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
-                bufsize=1,
+                # Unread lines stay in the pipe, where select sees them.
+                bufsize=0,
                 env=os.environ | {"PYTHONPATH": _PATHS, "GRPC_VERBOSITY": "NONE"},
             )
 
@@ -83,11 +86,11 @@ class Process:
         """The next line. Raises Stuck where none comes."""
         output = _pipe(self.popen.stdout)
         ready, _, _ = select.select([output], [], [], patience_s)
-        line = output.readline() if ready else ""
+        line = output.readline() if ready else b""
         if not line:
             words = self._log.read_text(errors="replace")[-2000:]
             raise Stuck(f"a process said nothing (exit code {self.popen.poll()}); its last words:\n{words}")
-        return line.strip()
+        return line.decode().strip()
 
     def kill(self) -> None:
         """SIGKILL, and waits until it is gone."""
@@ -110,7 +113,7 @@ class Process:
                 _pipe(pipe).close()
 
 
-def _pipe(pipe: IO[str] | None) -> IO[str]:
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
 
@@ -161,7 +164,9 @@ class Callers:
         self, folder: Path, targets: Sequence[str], *, count: int = 16, processes: int = 4, seed: int, operations: int
     ) -> None:
         self._folder = folder
-        everyone = [f"c{number}" for number in range(count)]
+        # A stage may see several crowds, one after the other, on the same books.
+        crowd = len(list(folder.glob("c*.jsonl"))) // count
+        everyone = [f"c{crowd}-{number}" for number in range(count)]
         self._processes = [Process(folder / "callers.log", "torture.calling") for _ in range(processes)]
         for number, process in enumerate(self._processes):
             job = {
@@ -174,7 +179,7 @@ class Callers:
                 "operations": operations // processes,
                 "deadline_s": CALLER_DEADLINE_S,
             }
-            _pipe(process.popen.stdin).write(json.dumps(job) + "\n")
+            _pipe(process.popen.stdin).write(json.dumps(job).encode() + b"\n")
         for process in self._processes:
             assert process.hear() == "READY"
 
@@ -208,6 +213,8 @@ class Stage:
         self.folder = folder
         self.servers = servers
         self.owner_url = owner_url
+        # Of all calls up to the last fault that was judged.
+        self.verdict = Verdict([], 0, 0, 0, 0, 0)
 
     def open_books(self) -> None:
         """The callers' ledger and the probe's."""
@@ -344,14 +351,19 @@ def cluster_on_disk() -> Iterator[EmbeddedPostgres]:
 
 
 @contextmanager
-def shared_stage(postgres: EmbeddedPostgres, servers: int, url: str = "") -> Iterator[Stage]:
-    """Servers on one database of a PostgreSQL that outlives them; not started yet where a test starts them."""
+def shared_stage(
+    postgres: EmbeddedPostgres, servers: int, *, proxy: Proxy | None = None
+) -> Iterator[Stage]:
+    """Servers on one database of a PostgreSQL that outlives them, through the proxy if there is one."""
     with folder_on_disk() as folder:
         database = folder.name.replace("-", "_")
         ensure_database(postgres.owner_url, database)
         owner_url = postgres.url(database, SUPERUSER)
         migrate(owner_url)
-        books = ["--database-url", url or postgres.url(database, "ledger_app")]
+        url = postgres.url(database, "ledger_app")
+        if proxy is not None:
+            url = conninfo.make_conninfo(proxy.url, dbname=database)
+        books = ["--database-url", url]
         started = [Server(folder / f"server{number}.log", books) for number in range(servers)]
         try:
             for server in started:
