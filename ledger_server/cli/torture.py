@@ -1,10 +1,11 @@
-"""`./ledger torture`: kills the service and its database under load and judges what is left; lives in `tests`."""
+"""`./ledger torture`: kills the service under load and judges what is left; it lives in `tests`."""
 
 from __future__ import annotations
 
 import secrets
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -30,22 +31,19 @@ def torture(size: str | None, only: tuple[str, ...], seed: int | None) -> int:
             "the torture is part of the source tree, not of the installed package: run ./ledger torture there"
         )
     sys.path.insert(0, str(_TESTS))
-    from torture.report import faults, table
-    from torture.rounds import CI, FULL, NAMES, QUICK, Rounds
-    from torture.stage import Stuck
-
+    rounds, report = import_module("torture.rounds"), import_module("torture.report")
     for name in only:
-        if name not in NAMES:
-            raise click.UsageError(f"no fault {name!r}; there are: {', '.join(NAMES)}")
-    counts = replace({"ci": CI, "full": FULL}.get(size or "", QUICK), only=only)
+        if name not in rounds.NAMES:
+            raise click.UsageError(f"no fault {name!r}; there are: {', '.join(rounds.NAMES)}")
+    counts = replace({"ci": rounds.CI, "full": rounds.FULL}.get(size or "", rounds.QUICK), only=only)
     seed = secrets.randbits(32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     try:
-        rows = list(Rounds(counts, seed, lambda line: click.echo(line, err=True)).run())
-    except Stuck as stuck:
+        rows = list(rounds.Rounds(counts, seed, lambda line: click.echo(line, err=True)).run())
+    except rounds.Stuck as stuck:
         raise click.ClickException(str(stuck)) from stuck
-    click.echo(table(rows))
-    found = faults(rows)
+    click.echo(report.table(rows))
+    found = report.faults(rows)
     for sentence in found:
         click.echo(sentence, err=True)
     return 1 if found else 0

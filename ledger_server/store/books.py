@@ -74,8 +74,8 @@ class BooksReader:
         connection = self.connection
         known = cached or Books(ledger, Head(0, b"", 0))
         with connection.pipeline() as pipeline:
+            # READ COMMITTED: each statement behind the lock takes a snapshot of its own.
             connection.execute(_SQL.lock, {"lane": lane_lock(ledger_id)})
-            pipeline.sync()
             ask = Asking(connection, ledger_id)
             head_row = ask(_SQL.head)
             keys = ask(_SQL.transactions_by_keys, keys=json.dumps(list(wanted.keys))) if wanted.keys else None

@@ -158,7 +158,7 @@ class LaneSession:
 
     def _commit(self, pipeline: psycopg.Pipeline, ledger_id: int) -> None:
         committed = self.connection.execute(_SQL.commit)
-        pipeline.sync()
+        # Skipped where COMMIT fails; `abandon` unlocks then.
         self.connection.execute(_SQL.unlock, {"lane": lane_lock(ledger_id)})
         self.failpoint("commit_sent")
         pipeline.sync()

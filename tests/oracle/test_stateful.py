@@ -109,9 +109,11 @@ class SideBySide(RuleBasedStateMachine):
         """One field is drawn again: under the same key another content."""
         if self.written:
             method, request = self.written[-1 - back % len(self.written)]
-            drawn = self.draw(seed).post().get(field)
-            changes = {field: drawn} if drawn is not None and field in request else {}
-            self.ask(method, {**request, **changes})
+            drawn = self.draw(seed).post()
+            is_there = method == "Post" or (method == "Reverse" and field in request)
+            others = {name: value for name, value in request.items() if name != field or not is_there}
+            changes = {field: drawn[field]} if is_there and field in drawn else {}
+            self.ask(method, others | changes)
 
     @rule(seed=seeds)
     def read(self, seed: int) -> None:

@@ -75,9 +75,7 @@ class Caller:
         return {"results": [_recorded(self._ask(self._stub.Reverse, pb.ReverseRequest, fields))]}
 
     def _batch(self, fields: Fields) -> Fields:
-        answer = self._ask(
-            self._stub.PostBatch, pb.PostBatchRequest, fields | {"view": pb.BATCH_VIEW_FULL}
-        )
+        answer = self._ask(self._stub.PostBatch, pb.PostBatchRequest, fields | {"view": pb.BATCH_VIEW_FULL})
         return {
             "results": [
                 _reason(Status.FromString(one.status.SerializeToString()))

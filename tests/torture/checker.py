@@ -93,11 +93,12 @@ def check(history: History) -> Verdict:
     """Judges a history by every rule."""
     checker = Checker(history)
     violations = list(checker.violations())
+    heads = [tries[0] for tries in checker.tries_of.values() if tries]
+    firsts = [(one.fields["idempotency_key"], one) for one in heads]
     fates = Counter(
-        one.fields["idempotency_key"] in checker.by_key
-        for tries in checker.tries_of.values()
-        for one in tries[:1]
-        if one.is_open and not any(other.is_acknowledged for other in checker.tries[one.fields["idempotency_key"]])
+        key in checker.by_key
+        for key, one in firsts
+        if one.is_open and not any(other.is_acknowledged for other in checker.tries[key])
     )
     rules = Counter(violation.rule for violation in violations)
     acknowledged = sum(one.is_acknowledged for tries in checker.tries.values() for one in tries)
@@ -313,6 +314,9 @@ class Checker:
             own = one.index if one.call.fields.get("atomic") else 0
             named = range(int(facts["sequence"]) - own, int(facts["sequence"]) + 1)
             return [state for state in named if lowest <= state <= highest]
+        if one.call.fields.get("atomic"):
+            # Who is at fault first depends on the balances, which go up and down.
+            return list(range(lowest, highest + 1))
         return [lowest] if reason in _ENDS_WITH_A_RECORD else [highest]
 
     def _is_justified(self, replaying: Replaying, one: _Try) -> bool:

@@ -1,4 +1,4 @@
-"""A proxy for PostgreSQL that strikes at a COMMIT: before it is sent, after it is done, or by falling silent."""
+"""A proxy for PostgreSQL that strikes at a COMMIT: before it is sent, after it is done, or by silence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class CommitProxy(Proxy):
         super().__init__(url)
         self._guard = threading.Lock()
         self._armed = ""
+        # How many were answered.
+        self.commits = 0
         self._struck = threading.Event()
         self._go = threading.Event()
 
@@ -70,10 +72,12 @@ class CommitProxy(Proxy):
         try:
             while True:
                 frame = read_frame(session.server)
-                if session.how == "after" and frame.kind == b"C" and frame.body == b"COMMIT\0":
-                    # It is durable now, and nobody will hear of it.
-                    self._struck.set()
-                    return
+                if frame.kind == b"C" and frame.body == b"COMMIT\0":
+                    if session.how == "after":
+                        # It is durable now, and nobody will hear of it.
+                        self._struck.set()
+                        return
+                    self.commits += 1
                 if session.how == "swallow":
                     continue
                 session.client.sendall(frame.bytes)

@@ -14,7 +14,6 @@ from typing import Any
 
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
-
 from torture.history import History
 
 LEDGER = "torture"

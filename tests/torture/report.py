@@ -52,7 +52,8 @@ def faults(rows: Sequence[Row]) -> list[str]:
     """What makes the run fail, in sentences; empty where nothing does."""
     found = [f"{row.fault}: {violation}" for row in rows for violation in row.violations]
     found += [
-        f"{row.fault}: serving again took {row.recovery_max_s:.1f} s, at most {row.recovery_bound_s:.0f} s are allowed"
+        f"{row.fault}: serving again took {row.recovery_max_s:.1f} s;"
+        f" at most {row.recovery_bound_s:.0f} s are allowed"
         for row in rows
         if row.recovery_max_s > row.recovery_bound_s
     ]
@@ -65,4 +66,4 @@ def powerless(rows: Sequence[Row]) -> list[str]:
         "was recorded": sum(row.unknown_committed for row in rows),
         "was not recorded": sum(row.unknown_not_committed for row in rows),
     }
-    return [f"no unknown outcome turned out as: {what}; the run has no power" for what, n in met.items() if not n]
+    return [f"no unknown outcome {what}: the run has no power" for what, n in met.items() if not n]

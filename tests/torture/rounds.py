@@ -239,29 +239,34 @@ class Rounds:
     # answers lost --------------------------------------------------------------------------
 
     def commits(self, postgres: EmbeddedPostgres, how: str, n: int) -> Row:
-        """The way to PostgreSQL is cut at a COMMIT: `before` it is sent, `after` it is done, or it just hangs."""
+        """The way to PostgreSQL ends at a COMMIT: `before` it is sent, `after` it is done, or in silence."""
         names = {"before": "COMMIT never sent", "after": "answer to COMMIT lost"}
         row = Row(names.get(how, HALF_OPEN), n)
         if how == "swallow":
             row.recovery_bound_s = HALF_OPEN_MAX_S
-        with CommitProxy(postgres.url("ledger", "ledger_app")) as proxy:
-            with shared_stage(postgres, 1, proxy=proxy) as stage, self._calling(stage) as callers:
-                struck_at = []
-                try:
-                    for _ in range(n):
-                        self._let_work(callers)
-                        proxy.arm(how)
-                        until(proxy.has_struck, "at a COMMIT")
-                        struck_at.append(time.monotonic_ns())
+        with (
+            CommitProxy(postgres.url("ledger", "ledger_app")) as proxy,
+            shared_stage(postgres, 1, proxy=proxy) as stage,
+            self._calling(stage) as callers,
+        ):
+            struck_at = []
+            try:
+                for _ in range(n):
                     self._let_work(callers)
-                    callers.finish()
-                except Stuck as stuck:
-                    row.violations.append(f"after {len(struck_at)} strikes: {stuck}")
-                proxy.let_go()
-                history = stage.history()
-                waits = [_next_record(history, struck) for struck in struck_at]
-                row.recovery_max_s = max(waits, default=0.0)
-                return self._judged(stage, row, history)
+                    proxy.arm(how)
+                    until(proxy.has_struck, "at a COMMIT")
+                    struck_at.append(time.monotonic_ns())
+                    # Else the next strike would hit the same batch again.
+                    stood = proxy.commits
+                    until(lambda: proxy.commits > stood, "going on")  # noqa: B023
+                self._let_work(callers)
+                callers.finish()
+            except Stuck as stuck:
+                row.violations.append(f"after {len(struck_at)} strikes: {stuck}")
+            proxy.let_go()
+            history = stage.history()
+            row.recovery_max_s = max((_next_record(history, struck) for struck in struck_at), default=0.0)
+            return self._judged(stage, row, history)
 
     # what all have in common ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A sound history without a service: the reference answers, while callers overlap on a clock of whole numbers."""
+"""A sound history without a service: the reference answers, and callers overlap on a made-up clock."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ DATABASE = "ledger"
 PROBE = "probe"
 PATIENCE_S = 60.0
 CALLER_DEADLINE_S = 30.0
+_NOT_FOR_SERVERS = ("LEDGER_DATABASE_URL", "LEDGER_DATA_DIR", "LEDGER_LISTEN")
 _TREE = Path(__file__).resolve().parents[2]
 _PATHS = os.pathsep.join(str(_TREE / part) for part in ("", "generated", "tests"))
 
@@ -79,7 +80,7 @@ class Process:
                 stderr=errors,
                 # Unread lines stay in the pipe, where select sees them.
                 bufsize=0,
-                env=os.environ | {"PYTHONPATH": _PATHS, "GRPC_VERBOSITY": "NONE"},
+                env=_environment(),
             )
 
     def hear(self, patience_s: float = PATIENCE_S) -> str:
@@ -113,6 +114,12 @@ class Process:
                 _pipe(pipe).close()
 
 
+def _environment() -> dict[str, str]:
+    """Ours, without what would send a server elsewhere."""
+    kept = {name: text for name, text in os.environ.items() if name not in _NOT_FOR_SERVERS}
+    return kept | {"PYTHONPATH": _PATHS, "GRPC_VERBOSITY": "NONE"}
+
+
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
@@ -128,7 +135,7 @@ class Server:
         self.process: Process | None = None
 
     def start(self, *failpoint: str) -> None:
-        """Starts it and waits until it says where it listens; with a failpoint, the one that can die there."""
+        """Starts it and waits until it listens; with a failpoint, the one that can die there."""
         module = ("torture.served", *failpoint) if failpoint else ("ledger_server.cli", "serve")
         self.process = Process(self._log, *module, "--listen", self.target, *self._books)
         deadline = time.monotonic() + PATIENCE_S
@@ -161,7 +168,14 @@ class Callers:
     """Processes of callers under way."""
 
     def __init__(
-        self, folder: Path, targets: Sequence[str], *, count: int = 16, processes: int = 4, seed: int, operations: int
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        *,
+        count: int = 16,
+        processes: int = 2,
+        seed: int,
+        operations: int,
     ) -> None:
         self._folder = folder
         # A stage may see several crowds, one after the other, on the same books.
@@ -272,7 +286,9 @@ class Stage:
         with grpc.insecure_channel(self.servers[0].target, options=CHANNEL) as channel:
             stub, admin = LedgerServiceStub(channel), LedgerAdminServiceStub(channel)
             head = admin.GetLedger(
-                ledger_admin_service_pb2.GetLedgerRequest(name=LEDGER), timeout=PATIENCE_S, wait_for_ready=True
+                ledger_admin_service_pb2.GetLedgerRequest(name=LEDGER),
+                timeout=PATIENCE_S,
+                wait_for_ready=True,
             ).ledger.sequence
             journal: list[Fields] = []
             token = ""
@@ -309,7 +325,8 @@ def _read(stub: LedgerServiceStub, key: str) -> int | None:
     try:
         return int(stub.GetTransaction(request, timeout=PATIENCE_S).transaction.sequence)
     except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.NOT_FOUND, error
+        if error.code() != grpc.StatusCode.NOT_FOUND:
+            raise
         return None
 
 
@@ -351,9 +368,7 @@ def cluster_on_disk() -> Iterator[EmbeddedPostgres]:
 
 
 @contextmanager
-def shared_stage(
-    postgres: EmbeddedPostgres, servers: int, *, proxy: Proxy | None = None
-) -> Iterator[Stage]:
+def shared_stage(postgres: EmbeddedPostgres, servers: int, *, proxy: Proxy | None = None) -> Iterator[Stage]:
     """Servers on one database of a PostgreSQL that outlives them, through the proxy if there is one."""
     with folder_on_disk() as folder:
         database = folder.name.replace("-", "_")
