@@ -6,6 +6,7 @@ DIGITS_MAX = 38
 # What NUMERIC(38,0) holds; also below 2**127, so that the chain can frame any
 # amount or bound in 16 bytes.
 AMOUNT_MAX = 10**DIGITS_MAX - 1
+AMOUNT_MIN = -AMOUNT_MAX
 
 
 def amount_fault(text: str) -> str | None:

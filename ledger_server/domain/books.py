@@ -59,6 +59,14 @@ class Books:
             self._undo.append((mapping, key, mapping.get(key, _MISSING)))
         mapping[key] = value
 
+    def put_all(self, mapping: dict[Any, Any], changes: dict[Any, Any]) -> None:
+        """Changes several places of the books."""
+        if self._undo is None:
+            mapping.update(changes)
+        else:
+            for key, value in changes.items():
+                self.put(mapping, key, value)
+
     def begin(self) -> tuple[Head, int, int]:
         """Starts to remember changes; the answer is for `undo`."""
         self._undo = []

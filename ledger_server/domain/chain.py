@@ -14,6 +14,7 @@ another language; tests hold golden vectors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 
@@ -43,6 +44,12 @@ def framed(text: str) -> bytes:
     """A string as the chain writes it: its UTF-8 length in 4 bytes, then the bytes."""
     data = text.encode()
     return _u32(len(data)) + data
+
+
+@lru_cache(maxsize=1024)
+def framed_again(text: str) -> bytes:
+    """The same for what comes with every record: kinds, principals."""
+    return framed(text)
 
 
 def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical: bytes) -> bytes:
@@ -100,7 +107,7 @@ def account_canonical(
 
 def transaction_canonical(
     record_time: int,
-    created_by_framed: bytes,
+    created_by: str,
     idempotency_key: str,
     kind: str,
     effective_time: int,
@@ -114,9 +121,9 @@ def transaction_canonical(
         (
             _TRANSACTION,
             _i64(record_time),
-            created_by_framed,
-            framed(idempotency_key),
-            framed(kind),
+            framed_again(created_by),
+            framed(idempotency_key) if idempotency_key else _EMPTY,
+            framed_again(kind),
             _times(effective_time, effective_time_given, reverses),
             digest,
             _u32(len(entries)),

@@ -23,7 +23,7 @@ from ledger_server.domain.accounts import (
     AssetDraft,
     Head,
 )
-from ledger_server.domain.amounts import AMOUNT_MAX, decimal_text
+from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN, decimal_text
 from ledger_server.domain.books import Books
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
@@ -201,7 +201,7 @@ def _record(
             if version.limits:
                 bounded[place] = version
         balance = balance + amount if is_debit else balance - amount
-        if not -AMOUNT_MAX <= balance <= AMOUNT_MAX:
+        if not AMOUNT_MIN <= balance <= AMOUNT_MAX:
             return _unknown_name(books, lines) or AmountOverflow(
                 f"the balance of {name!r} would need more than 38 digits of {code}", account=name, asset=code
             )
@@ -227,7 +227,7 @@ def _record(
             books.head.hash,
             chain.transaction_canonical(
                 record_time,
-                chain.framed(created_by),
+                created_by,
                 idempotency_key,
                 kind,
                 when,
@@ -255,8 +255,7 @@ def _record(
     )
     if validate_only:
         return Recorded(transaction, False)
-    for place, balance in moved.items():
-        books.put(balances, place, balance)
+    books.put_all(balances, moved)
     if idempotency_key:
         books.put(books.keys, idempotency_key, transaction)
     books.put(books.transactions, sequence, transaction)

@@ -153,13 +153,21 @@ def post_draft(
 ) -> PostDraft:
     """A Post's draft. Raises InvalidRequest."""
     entries = form.entries(request.entries)
-    key = form.key(request.idempotency_key)
-    kind = form.text(request.kind, "kind", names.KIND_LENGTH_MAX)
-    effective_time = form.time(request, "effective_time")
-    description = form.text(request.description, "description")
+    key, kind = request.idempotency_key, request.kind
+    description, external_ref = request.description, request.external_ref
+    # The hot path: what is empty is not looked at.
+    if key:
+        key = form.key(key)
+    if kind:
+        form.text(kind, "kind", names.KIND_LENGTH_MAX)
+    if description:
+        form.text(description, "description")
+    if external_ref:
+        form.text(external_ref, "external_ref")
+    effective_time = form.time(request, "effective_time") if request.HasField("effective_time") else None
     metadata = form.metadata(request.metadata)
-    external_ref = form.text(request.external_ref, "external_ref")
-    form.judge()
+    if form.violations:
+        form.judge()
     return PostDraft(
         entries,
         key,

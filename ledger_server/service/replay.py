@@ -289,7 +289,7 @@ class Replay:
         """What the hash covers, from the row and its entries alone."""
         return chain.transaction_canonical(
             stored.record_time,
-            chain.framed(stored.created_by),
+            stored.created_by,
             stored.idempotency_key,
             stored.kind,
             stored.effective_time,

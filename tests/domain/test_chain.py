@@ -133,7 +133,7 @@ def service_canonical(record: dict[str, Any]) -> bytes:
         )
     return service_chain.transaction_canonical(
         time,
-        framed(by),
+        by,
         record["idempotency_key"],
         record["kind"],
         int(record["effective_time"]),

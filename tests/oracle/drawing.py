@@ -25,6 +25,7 @@ ACCOUNTS = {
     "customers": 2,
     "customers:1": 2,
     "customers:2": 2,
+    "customers2": 2,
     "equity": 3,
     "sales": 4,
     "fees": 5,
@@ -49,7 +50,7 @@ LEDGERS = Pool("main", once_in=12, edges=("other", "other", "other", "nobody", "
 ACCOUNT_NAMES = Pool(
     *ACCOUNTS,
     once_in=15,
-    edges=("customers2", "é ü:日", LONGEST_NAME, LONGEST_NAME + "n", "", "a:", "a\tb", "e\u0301", "nobody"),
+    edges=("é ü:日", LONGEST_NAME, LONGEST_NAME + "n", "", "a:", "a\tb", "e\u0301", "nobody"),
 )
 CODES = Pool(*ASSETS, once_in=30, edges=("€", "EUR", "c" * 32, "c" * 33, "", "U D", "U\u200bD"))
 OPTIONAL_CODES = Pool("", *ASSETS, once_in=15, edges=("€", "EUR", "U D", "c" * 33))
@@ -119,6 +120,7 @@ TIMES = Pool(
         *((-62_135_596_801, 0), (253_402_300_800, 0), (START, -1), (START, 10**9)),
     ),
 )
+MOMENTS = Pool((START, 0), (START + 1, 0), once_in=4, edges=((START, 1_000), (0, 0), (START, -1)))
 SIDES = Pool(1, 2, once_in=40, edges=(0, 3))
 AWAITED = Pool(0, once_in=12, edges=(1, 10, 12, -1, 2_000))
 PAGE_SIZES = Pool(0, 1, 2, 3, once_in=12, edges=(1000, 1001, -1))
@@ -279,7 +281,7 @@ class Draw:
             "metadata": METADATA,
             "reversals": self.is_so(),
             **{
-                f"{time}_{end}": TIMES
+                f"{time}_{end}": MOMENTS
                 for time in ("effective_time", "record_time")
                 for end in ("from", "until")
             },

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from clusters import Cluster
-from oracle.drive import Drive, Step
+from oracle.drive import START, Drive, Step
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import play, shortened
 from oracle.reference import Reference
@@ -187,6 +187,48 @@ def test_pages_hold_a_thousand_at_most_on_both_sides(drive: Drive) -> None:
         rest = drive.ask(method, {**asks, "page_token": first["next_page_token"]})
         assert isinstance(rest, dict)
         assert (len(first[rows]), rest["next_page_token"]) == (1_000, "")
+
+
+def test_the_same_key_with_each_field_changed_added_or_left_out_is_refused_alike(drive: Drive) -> None:
+    full: Fields = {
+        "entries": lines("cash", "sales"),
+        "kind": "sale",
+        "effective_time": (START, 5_000),
+        "description": "paid",
+        "metadata": {"order": "1"},
+        "external_ref": "A1",
+    }
+    bare = {"entries": full["entries"]}
+    for key, recorded, other in (("full", full, bare), ("bare", bare, full)):
+        named = {"ledger": "main", "idempotency_key": key}
+        drive.ask("Post", named | recorded)
+        for field in full:
+            changed = {name: value for name, value in recorded.items() if name != field}
+            if field == "entries":
+                changed[field] = lines("cash", "sales", "11")
+            elif field in other:
+                changed[field] = other[field]
+            assert reason(drive, ("ask", "Post", named | changed)) == "IDEMPOTENCY_KEY_REUSED"
+        assert reason(drive, ("ask", "Post", named | other)) == "IDEMPOTENCY_KEY_REUSED"
+        again = drive.ask("Post", named | recorded)
+        assert isinstance(again, dict)
+        assert again["replayed"]
+
+
+def test_later_pages_show_the_books_of_the_first(drive: Drive) -> None:
+    """A reversal and a post since the first page are not on the pages after it."""
+    for _ in range(3):
+        drive.ask(*post("cash", "sales")[1:])
+    asks = {"ledger": "main", "filter": {}, "page_size": 1}
+    first = drive.ask("ListTransactions", asks)
+    drive.ask("Reverse", {"ledger": "main", "transaction": {"sequence": 8}})
+    drive.ask(*post("cash", "sales")[1:])
+
+    assert isinstance(first, dict)
+    second = drive.ask("ListTransactions", {**asks, "page_token": first["next_page_token"]})
+
+    assert isinstance(second, dict)
+    assert [(one["sequence"], one["reversed_by"]) for one in second["transactions"]] == [(8, 0)]
 
 
 class OffByOne(Reference):

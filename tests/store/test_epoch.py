@@ -5,9 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 from clusters import Database
-from serving import serving
-
 from ledger.v1 import ledger_admin_service_pb2 as admin
+from serving import serving
 
 
 def _epochs(database: Database, names: list[str]) -> list[int]:

@@ -71,7 +71,7 @@ class Counts:
     only: tuple[str, ...] = ()
 
 
-QUICK = Counts(server=2, backend=1, postmaster=1, failpoint=1, commit=3, half_open=0, operations=600)
+QUICK = Counts(server=1, backend=1, postmaster=1, failpoint=1, commit=2, half_open=0, operations=400)
 CI = Counts(server=15, backend=5, postmaster=5, failpoint=3, commit=20, half_open=2, operations=5_000)
 FULL = Counts(
     server=300, backend=100, postmaster=50, failpoint=20, commit=500, half_open=20, operations=300_000
