@@ -73,7 +73,7 @@ class Suites:
         open_ledger(self._target, self._ledger, size.accounts)
 
     def post_batch(self, *, bounded: bool = False) -> Iterator[Measured]:
-        """PostBatch of independent posts, four batches in flight, beside COPY BINARY of the rows it wrote."""
+        """PostBatch of independent posts, two batches in flight, beside COPY BINARY of the rows it wrote."""
         size, stage = self._size, self._stage
         ledger = self._ledger
         if bounded:
@@ -182,7 +182,7 @@ class Suites:
             "accounts": self._size.accounts,
             "count": count,
             "size": self._size.batch,
-            "in_flight": 4,
+            "in_flight": 2,
             "prepared": prepared,
         }
 
