@@ -17,7 +17,7 @@ from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, l
 from serving import Serving
 
 from ledger_server.app import App
-from ledger_server.config import Config
+from ledger_server.config import load
 from ledger_server.store.data_directory import make_ephemeral_data_dir
 
 
@@ -85,7 +85,7 @@ def test_the_first_bad_record_is_named_and_the_exit_code_is_1(
 
 
 def test_embedded_books_are_proven_while_they_are_served_and_afterwards(run: Run, data_dir: Path) -> None:
-    with serving_config(Config(listen="127.0.0.1:0", data_dir=data_dir)) as server:
+    with serving_config(load(listen="127.0.0.1:0", data_dir=data_dir)) as server:
         Teller.open(server, "home").post("cash", "sales", 5)
         served = run("verify", "--ledger", "home", "--data-dir", data_dir)
         again = Teller(server, "home").post("cash", "sales", 6)
