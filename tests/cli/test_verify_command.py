@@ -17,7 +17,7 @@ from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, l
 from serving import Serving
 
 from ledger_server.app import App
-from ledger_server.config import load
+from ledger_server.config import Config, load
 from ledger_server.store.data_directory import make_ephemeral_data_dir
 
 
