@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,11 +16,15 @@ def needed(program: str, how_to_get_it: str) -> str:
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), *_go_places()]
     found = shutil.which(program, path=os.pathsep.join(places))
     if found is None:
-        sentence = f"{program} is missing, so this proves nothing here; {how_to_get_it}"
-        if os.environ.get("LEDGER_CI") == "1":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+        missing(f"{program} is missing, so this proves nothing here; {how_to_get_it}")
     return found
+
+
+def missing(sentence: str) -> NoReturn:
+    """Skips loudly, and fails where LEDGER_CI says that everything must be there."""
+    if os.environ.get("LEDGER_CI") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 def _go_places() -> list[str]:

@@ -1,13 +1,13 @@
 """What comes out of a ledger is what went in: for another ledger, and for hledger."""
 
 import csv
-import shutil
 import subprocess
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from cli.running import Run
+from tools_needed import needed
 
 pytestmark = pytest.mark.usefixtures("at_server")
 
@@ -58,8 +58,7 @@ def test_an_export_imported_elsewhere_has_the_same_trial_balance_and_here_change
 def test_hledger_checks_the_exported_journal_and_gets_the_same_balances(
     run: Run, household_balances: str, tmp_path: Path
 ) -> None:
-    if shutil.which("hledger") is None:
-        pytest.skip("hledger is not installed")
+    needed("hledger", "install hledger")
     path = tmp_path / "out.journal"
     assert run("export", "--ledger", "household", "--format", "hledger", "--output", path).exit_code == 0
     subprocess.run(["hledger", "-f", path, "check", "-s"], check=True)

@@ -1,13 +1,13 @@
 """hledger reads what we write as it was meant, also where its grammar could take it for something else."""
 
 import csv
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from tools_needed import needed
 
 from ledger_client.contract import (
     ACCOUNT_TYPE_ASSET,
@@ -69,8 +69,7 @@ def journal_of(*names: str) -> HledgerJournal:
 
 
 def hledger(path: Path, *arguments: str) -> str:
-    if shutil.which("hledger") is None:
-        pytest.skip("hledger is not installed")
+    needed("hledger", "install hledger")
     done = subprocess.run(["hledger", "-f", path, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

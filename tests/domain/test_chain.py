@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from callers import Teller, lines, post_operation
 from clusters import Database
 from google.protobuf.timestamp_pb2 import Timestamp
 from ledger.v1 import ledger_service_pb2 as pb
 from psycopg.rows import dict_row
 from serving import Serving
+from tools_needed import needed
 
 from ledger_server.domain import chain as service_chain
 from ledger_server.domain.accounts import AccountType
@@ -168,9 +167,7 @@ def test_the_service_computes_every_vector() -> None:
 
 
 def test_another_language_computes_every_vector() -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not on this machine")
+    node = needed("node", "install Node.js")
     with VECTORS_FILE.open("rb") as vectors:
         done = subprocess.run(
             [node, str(HERE / "chain_check.mjs")], stdin=vectors, capture_output=True, text=True, check=False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import fast_directory
+from tools_needed import missing
 
 from ledger_server.store.binaries import BinariesNotFound, find_binaries
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
@@ -19,7 +20,7 @@ def bare_server(major: int) -> Iterator[EmbeddedPostgres]:
     try:
         bindir = find_binaries(major=major).bindir
     except BinariesNotFound:
-        pytest.skip(f"PostgreSQL {major} is not on this machine")
+        missing(f"PostgreSQL {major} is not on this machine")
     data_dir = make_ephemeral_data_dir(fast_directory())
     try:
         with EmbeddedPostgres.start(

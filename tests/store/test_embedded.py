@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tools_needed import missing
 
 from ledger_server.store import embedded, leftovers
 from ledger_server.store.binaries import (
@@ -133,7 +134,7 @@ def test_the_wheels_server_keeps_what_it_was_given(data_dir: Path, major: int) -
 def test_the_systems_server_runs_too(data_dir: Path) -> None:
     bindir = next(system_bindirs(), None)
     if bindir is None:
-        pytest.skip("no PostgreSQL is installed on this system")
+        missing("no PostgreSQL is installed on this system")
 
     with EmbeddedPostgres.start(data_dir, bindir=bindir) as postgres:
         remember(postgres, "kept")
