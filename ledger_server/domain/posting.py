@@ -60,13 +60,14 @@ def decide(unit: Sequence[Draft], books: Books, moment: Moment, *, atomic: bool 
         decision = _decide_one(draft, books, moment)
         if isinstance(decision, Refusal):
             books.undo(mark)
-            return _refuse_all(len(unit), index, decision)
+            return refuse_all(len(unit), index, decision)
         decisions.append(decision)
     books.keep()
     return decisions
 
 
-def _refuse_all(count: int, culprit: int, refusal: Refusal) -> list[Decision]:
+def refuse_all(count: int, culprit: int, refusal: Refusal) -> list[Decision]:
+    """The decisions of an atomic group of which one draft was refused."""
     others = AtomicGroupRefused(
         f"operation {culprit} of the atomic batch was refused with {refusal.reason}; nothing was recorded",
         culprit_index=culprit,

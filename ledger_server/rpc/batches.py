@@ -8,7 +8,8 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
 from ledger_server.domain.decisions import Decision, Draft, Recorded
-from ledger_server.domain.refusals import AtomicGroupRefused, BatchTooLarge, NotFound, Refusal
+from ledger_server.domain.posting import refuse_all
+from ledger_server.domain.refusals import BatchTooLarge, NotFound, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc import limits, responses
 from ledger_server.rpc.status import short_status, status
@@ -108,13 +109,7 @@ def decide(
     if atomic and culprit is not None:
         refusal = drafts[culprit]
         assert isinstance(refusal, Refusal)
-        others = AtomicGroupRefused(
-            f"operation {culprit} of the atomic batch was refused with {refusal.reason};"
-            " nothing was recorded",
-            culprit_index=culprit,
-            culprit_reason=refusal.reason,
-        )
-        return [refusal if index == culprit else others for index in range(len(drafts))]
+        return refuse_all(len(drafts), culprit, refusal)
     sound = [draft for draft in drafts if isinstance(draft, PostDraft | ReverseDraft)]
     decided = iter(ledgers.decide(ledger, sound, atomic=atomic) if sound else ())
     return [draft if isinstance(draft, Refusal) else next(decided) for draft in drafts]
