@@ -21,6 +21,7 @@ from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostg
 from ledger_server.store.interlock import Interlock, SharedSession
 from ledger_server.store.migrate import MigrationError, migrate, newest_migration
 from ledger_server.store.outcomes import DatabaseLost
+from ledger_server.store.posting import no_failpoint
 from ledger_server.store.replaying import reading_journals
 from ledger_server.store.running import has_books, running_url
 
@@ -48,7 +49,7 @@ class App:
         config: Config,
         *,
         clock: Callable[[int], int] = lambda database_time: database_time,
-        failpoint: Callable[[str], None] = lambda name: None,
+        failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
         self.config = config
         self.port = 0
@@ -85,6 +86,7 @@ class App:
         ledgers = Ledgers(
             database,
             committers=self.config.committers,
+            ahead_from=self.config.ahead_from,
             waiting_max=WAITING_PER_LEDGER_MAX,
             clock=self._clock,
         )

@@ -6,7 +6,9 @@
     XDG_DATA_HOME         the folder above it, where LEDGER_DATA_DIR is not set
     LEDGER_LISTEN         HOST:PORT to serve on
     LEDGER_REFLECTION     on or off; by default on where the service listens on loopback
-    LEDGER_COMMITTERS     how many lanes commit at once (1-16)
+    LEDGER_COMMITTERS     how many batches are decided or written at once (1-16)
+    LEDGER_AHEAD_FROM     from how many waiting drafts a ledger's next batch is decided while
+                          one is being written (1-8192)
     LEDGER_ENV            dev, stage or prod; unset means prod
 
 Command-line options come before the environment.
@@ -23,6 +25,8 @@ from pathlib import Path
 LISTEN_DEFAULT = "127.0.0.1:50051"
 PORT_MAX = 65_535
 COMMITTERS_DEFAULT = 4
+# Fewer drafts gain more by waiting for each other; see docs/performance.md.
+AHEAD_FROM_DEFAULT = 200
 READERS_DEFAULT = 8
 DRAIN_GRACE_S = 20.0
 
@@ -43,6 +47,7 @@ class Config:
     ephemeral: bool = False
     reflection: bool = True
     committers: int = COMMITTERS_DEFAULT
+    ahead_from: int = AHEAD_FROM_DEFAULT
     readers: int = READERS_DEFAULT
     environment: str = "prod"
 
@@ -74,9 +79,8 @@ def load(
     reflection = environ.get("LEDGER_REFLECTION") or ("on" if is_loopback(listen) else "off")
     if reflection not in ("on", "off"):
         raise ConfigError(f"LEDGER_REFLECTION is {reflection!r}; it may be on or off")
-    committers = environ.get("LEDGER_COMMITTERS") or str(COMMITTERS_DEFAULT)
-    if not (committers.isdigit() and 1 <= int(committers) <= 16):
-        raise ConfigError(f"LEDGER_COMMITTERS is {committers!r}; it may be 1 to 16")
+    committers = _number(environ, "LEDGER_COMMITTERS", COMMITTERS_DEFAULT, 16)
+    ahead_from = _number(environ, "LEDGER_AHEAD_FROM", AHEAD_FROM_DEFAULT, 8_192)
     url = database_url or environ.get("LEDGER_DATABASE_URL") or None
     if ephemeral and data_dir:
         raise ConfigError(
@@ -92,9 +96,17 @@ def load(
         xdg_data_home=environ.get("XDG_DATA_HOME"),
         ephemeral=ephemeral,
         reflection=reflection == "on",
-        committers=int(committers),
+        committers=committers,
+        ahead_from=ahead_from,
         environment=environment,
     )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ConfigError(f"{name} is {text!r}; it may be 1 to {most}")
+    return int(text)
 
 
 def is_loopback(listen: str) -> bool:

@@ -33,9 +33,15 @@ def serving(
     clock: Callable[[int], int] = lambda database_time: database_time,
     failpoint: Callable[[str], None] = lambda name: None,
     committers: int = 4,
+    ahead_from: int = 1,
 ) -> Iterator[Serving]:
-    """Serves a database on a free loopback port until the block ends."""
-    config = Config(listen="127.0.0.1:0", database_url=database_url, committers=committers)
+    """Serves a database on a free loopback port until the block ends.
+
+    The hardest way unless said otherwise: every batch that can is decided while another is being written.
+    """
+    config = Config(
+        listen="127.0.0.1:0", database_url=database_url, committers=committers, ahead_from=ahead_from
+    )
     with App(config, clock=clock, failpoint=failpoint) as app:
         target = f"127.0.0.1:{app.port}"
         with grpc.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:

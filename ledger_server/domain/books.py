@@ -1,12 +1,15 @@
 """The books: what a decision reads, and what it leaves for the next one.
 
 A lane keeps assets, accounts and balances from batch to batch while its head is
-the ledger's; keys and transactions are looked up for each batch anew. None as a
-value means "looked for, not there"; a name that was never looked for is a bug.
+the ledger's; keys and transactions are looked up for each batch anew, and what the
+batch before recorded is kept for the next one, which may be decided before those
+records can be read. None as a value means "looked for, not there"; a name that was
+never looked for is a bug.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
@@ -20,6 +23,7 @@ class Books:
     """Accounts, balances and recorded keys of one ledger, as of its head."""
 
     __slots__ = (
+        "_began_at",
         "_undo",
         "accounts",
         "asset_records",
@@ -27,6 +31,7 @@ class Books:
         "balances",
         "framed",
         "head",
+        "is_void",
         "keys",
         "ledger",
         "next_account_id",
@@ -51,6 +56,9 @@ class Books:
         self.transactions: dict[int, Transaction | None] = {}
         # The reversal's sequence by the origin's.
         self.reversals: dict[int, int] = {}
+        # A write that these books speak of did not come true: what was decided on them is void.
+        self.is_void = False
+        self._began_at = head.sequence
         self._undo: list[tuple[Any, Any, Any]] | None = None
 
     def put(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
@@ -86,8 +94,18 @@ class Books:
         self._undo = None
         self.head, self.next_account_id, self.next_asset_id = mark
 
+    def start_batch(self, keys: Iterable[str], origins: Iterable[int]) -> None:
+        """Keeps of the last batch what it recorded and the next one asks for."""
+        self.keys = {key: self.keys.get(key) for key in keys}
+        self.transactions = {sequence: self.transactions.get(sequence) for sequence in origins}
+        self.reversals = {
+            origin: sequence for origin, sequence in self.reversals.items() if sequence > self._began_at
+        }
+        self.asset_records.clear()
+        self._began_at = self.head.sequence
+
     def forget_batch(self) -> None:
-        """Drops what was looked up for one batch only."""
+        """Drops what was looked up or recorded for one batch only."""
         self.keys.clear()
         self.transactions.clear()
         self.reversals.clear()

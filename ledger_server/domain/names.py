@@ -35,13 +35,18 @@ def _unprintable(text: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=65536)
 def path_fault(name: str) -> str | None:
     """What is wrong with an account's or ledger's name: 1-255 characters of colon-separated segments."""
-    if not name:
-        return "must be given"
+    # What is too long is not remembered: some thousand names of a megabyte would fill the memory.
     if len(name) > NAME_LENGTH_MAX:
         return f"has {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"
+    return _path_fault(name)
+
+
+@lru_cache(maxsize=65536)
+def _path_fault(name: str) -> str | None:
+    if not name:
+        return "must be given"
     if not (name.isascii() and name.isprintable()):
         fault = _unprintable(name)
         if fault is not None:
@@ -56,13 +61,17 @@ def path_fault(name: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=4096)
 def asset_code_fault(code: str) -> str | None:
     """What is wrong with an asset's code: 1-32 printable characters without spaces."""
-    if not code:
-        return "must be given"
     if len(code) > ASSET_CODE_LENGTH_MAX:
         return f"has {len(code)} characters; at most {ASSET_CODE_LENGTH_MAX} are allowed"
+    return _asset_code_fault(code)
+
+
+@lru_cache(maxsize=4096)
+def _asset_code_fault(code: str) -> str | None:
+    if not code:
+        return "must be given"
     if any(character.isspace() for character in code):
         return "holds a space"
     fault = _unprintable(code)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import DatabaseUnavailable, LedgerNotFound
-from ledger_server.service.lanes import Place
+from ledger_server.service.lanes import Place, Turn
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.reading import Reading
@@ -36,8 +36,9 @@ class BalanceReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def serve(self, ledger: str, places: list[BalancePlace]) -> None:
+    def serve(self, turn: Turn[BalancePlace]) -> None:
         """Answers every place from one query."""
+        ledger, places = turn.ledger, turn.places
         try:
             ledger_id = self._database.ledger_id(ledger)
             if ledger_id is None:

@@ -1,10 +1,15 @@
 """Group commit: what a committer does with one lane's turn.
 
-    places ─► work (units) ─► lane lock, books ─► decide ─► one write, one COMMIT ─► settle
+    places ─► work (units) ─► books ─► decide ─► enter ─► one write, one COMMIT ─► settle
                   ▲                                             │
                   └── head moved, 40001: again with fresh books ┤
                   └── refused by the database: bisect by unit ──┤
                   └── unknown: look, under the lane lock ───────┘
+
+Batches of a lane are written one after the other. A batch that has entered leaves
+its books to the next one, which may be decided on them while the first is being
+written: when it enters in turn, the first has committed, or its books are void and
+it is decided again. The head it was decided at is checked in the database anyway.
 
 A unit (one draft, or one atomic group) is never split over database transactions.
 Nothing is written until every unit is decided, so a refusal has no rows to undo.
@@ -16,15 +21,11 @@ from __future__ import annotations
 import logging
 import os
 import random
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ledger_server.domain.accounts import AccountDraft, AssetDraft
-from ledger_server.domain.books import Books
-from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.decisions import Decision, Draft, Moment, Record, Recorded
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import (
     Contention,
@@ -35,11 +36,19 @@ from ledger_server.domain.refusals import (
     Refusal,
 )
 from ledger_server.domain.transactions import PostDraft
-from ledger_server.service.lanes import Place
-from ledger_server.store.books import Wanted
+from ledger_server.service.books_cache import BooksCache
+from ledger_server.service.lanes import Place, Turn
+from ledger_server.service.wanting import wanted
+from ledger_server.store.books import OpenedBooks, Wanted
 from ledger_server.store.database import Database
-from ledger_server.store.outcomes import CommitUnknown, DatabaseLost, HeadMoved, NotCommitted
-from ledger_server.store.posting import LaneSession
+from ledger_server.store.outcomes import (
+    LOCK_TIMEOUT,
+    CommitUnknown,
+    DatabaseLost,
+    HeadMoved,
+    NotCommitted,
+)
+from ledger_server.store.posting import Batch, LaneSession
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +58,6 @@ ATTEMPTS_MAX = 8
 # A dead backend of ours may hold the lane lock; it is ended after this long.
 RESOLVE_WAIT_S = 5.0
 RESOLVE_ATTEMPTS_MAX = 6
-# Memory budget of all cached books, in places (an account, a balance): about 200
-# bytes each, so some 50 MB.
-CACHED_PLACES_MAX = 250_000
 
 
 class PostingPlace(Place[list[Decision]]):
@@ -75,41 +81,17 @@ class _Work:
     start: int
     stop: int
 
+    @property
+    def drafts(self) -> Sequence[Draft]:
+        """The drafts of these units."""
+        return self.place.drafts[self.start : self.stop]
+
     def halves(self) -> tuple[list[_Work], list[_Work]] | None:
         """The same work in two, or None where it is one unit."""
         if self.place.atomic or self.stop - self.start == 1:
             return None
         middle = (self.start + self.stop) // 2
         return [_Work(self.place, self.start, middle)], [_Work(self.place, middle, self.stop)]
-
-
-class BooksCache:
-    """The books of lanes between turns, least recently used first out, within one memory budget."""
-
-    def __init__(self, places_max: int = CACHED_PLACES_MAX) -> None:
-        self._places_max = places_max
-        self._books: OrderedDict[str, Books] = OrderedDict()
-        self._sizes: dict[str, int] = {}
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def take(self, ledger: str) -> Books | None:
-        """The lane's books, which leave the cache while they are worked on."""
-        with self._lock:
-            self._size -= self._sizes.pop(ledger, 0)
-            return self._books.pop(ledger, None)
-
-    def put(self, ledger: str, books: Books) -> None:
-        """Keeps the lane's books for its next turn."""
-        books.forget_batch()
-        size = books.size()
-        with self._lock:
-            self._books[ledger] = books
-            self._sizes[ledger] = size
-            self._size += size
-            while self._size > self._places_max and self._books:
-                oldest, _ = self._books.popitem(last=False)
-                self._size -= self._sizes.pop(oldest)
 
 
 class Committer:
@@ -122,8 +104,9 @@ class Committer:
         self._clock = clock
         self._session: LaneSession | None = None
 
-    def serve(self, ledger: str, places: list[PostingPlace]) -> None:
+    def serve(self, turn: Turn[PostingPlace]) -> None:
         """Decides and commits every place's drafts, and settles each with its decisions."""
+        ledger, places = turn.ledger, turn.places
         answers: dict[int, list[Decision | None]] = {
             id(place): [None] * len(place.drafts) for place in places
         }
@@ -139,7 +122,7 @@ class Committer:
         while pending:
             work = pending.pop()
             try:
-                decisions = self._commit(ledger, ledger_id, work)
+                decisions = self._commit(turn, ledger_id, work)
             except NotCommitted as error:
                 halves = _halve(work)
                 if halves is not None:
@@ -182,66 +165,86 @@ class Committer:
 
     # one batch -------------------------------------------------------------------------
 
-    def _commit(self, ledger: str, ledger_id: int, work: list[_Work]) -> list[list[Decision]]:
+    def _commit(self, turn: Turn[PostingPlace], ledger_id: int, work: list[_Work]) -> list[list[Decision]]:
         """Decides and commits the work; one list of decisions each.
 
         Raises NotCommitted where the database refused for good, and Contention,
         DatabaseUnavailable or OutcomeUnknown for all of it.
         """
-        wanted = _wanted(work)
+        asked = wanted(draft for item in work for draft in item.drafts)
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
+                turn.wait()
                 time.sleep(random.uniform(0, 0.002 * 2**attempt))
             try:
-                session = self._session_or_new()
-                return self._attempt(session, ledger, ledger_id, work, wanted)
+                return self._attempt(self._session_or_new(), turn, ledger_id, work, asked)
             except HeadMoved:
                 self._abandon(ledger_id)
             except NotCommitted as error:
                 self._abandon(ledger_id)
                 if not error.retryable:
                     raise
+                if error.sqlstate == LOCK_TIMEOUT:
+                    self._free_lane(ledger_id)
             except DatabaseLost as error:
                 self._drop_session()
                 if attempt >= 2:
                     raise _unavailable(error) from error
             # Resolved as not committed: nothing stands, so the same batch again.
         raise Contention(
-            f"other writers of ledger {ledger!r} kept winning; nothing was recorded, try again",
-            ledger=ledger,
+            f"other writers of ledger {turn.ledger!r} kept winning; nothing was recorded, try again",
+            ledger=turn.ledger,
         )
 
     def _attempt(
-        self, session: LaneSession, ledger: str, ledger_id: int, work: list[_Work], wanted: Wanted
+        self,
+        session: LaneSession,
+        turn: Turn[PostingPlace],
+        ledger_id: int,
+        work: list[_Work],
+        asked: Wanted,
     ) -> list[list[Decision]]:
-        cached = self._cache.take(ledger)
-        books, clock, _ = session.open_books(ledger, ledger_id, wanted, cached)
-        before = books.head
-        moment = Moment(max(self._clock(clock), before.record_time), _salts())
-        decisions = []
-        for item in work:
-            if item.place.atomic:
-                decisions.append(decide(item.place.drafts, books, moment, atomic=True))
-            else:
-                decisions.append(decide(item.place.drafts[item.start : item.stop], books, moment))
-        records = [
-            decision.record
-            for decided in decisions
-            for decision in decided
-            # A validate_only draft has no hash.
-            if isinstance(decision, Recorded) and not decision.replayed and decision.record.hash
-        ]
-        if not records:
-            session.unlock(ledger_id)
-        else:
+        books, clock, bounded = self._open_books(session, turn, ledger_id, asked)
+        try:
+            before = books.head
+            moment = Moment(max(self._clock(clock), before.record_time), _salts())
+            decisions = [decide(item.drafts, books, moment, atomic=item.place.atomic) for item in work]
+            records = _records(decisions)
             asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
-            try:
-                session.write(ledger_id, before, books.head, records, asset_ids)
-            except CommitUnknown as error:
-                if not self._was_committed(ledger_id, error):
-                    raise HeadMoved from error
-        self._cache.put(ledger, books)
+            batch = session.batch(before, books.head, records, asset_ids, bounded) if records else None
+            turn.enter()
+            if books.is_void:
+                raise HeadMoved
+            # From here on the books may be the next turn's.
+            self._cache.put(turn.ledger, books)
+            self._write(session, ledger_id, batch)
+        except BaseException:
+            books.is_void = True
+            raise
+        self._cache.rest(turn.ledger, books)
         return decisions
+
+    def _write(self, session: LaneSession, ledger_id: int, batch: Batch | None) -> None:
+        if batch is None:
+            session.unlock(ledger_id)
+            return
+        try:
+            session.write(ledger_id, batch)
+        except CommitUnknown as error:
+            if not self._was_committed(ledger_id, error):
+                # Not by another writer's doing: the way to the database broke, or its disk is full.
+                raise DatabaseLost(str(error)) from error
+
+    def _open_books(
+        self, session: LaneSession, turn: Turn[PostingPlace], ledger_id: int, asked: Wanted
+    ) -> OpenedBooks:
+        """The books at the head; ahead of it where the turn before has decided and still writes."""
+        cached = self._cache.take(turn.ledger)
+        if cached is None:
+            turn.wait()
+        if cached is None or turn.is_alone:
+            return session.open_books(turn.ledger, ledger_id, asked, cached)
+        return session.open_ahead(ledger_id, asked, cached)
 
     def _was_committed(self, ledger_id: int, unknown: CommitUnknown) -> bool:
         """Resolves an unknown outcome under the lane lock, on a new session; raises OutcomeUnknown."""
@@ -280,6 +283,14 @@ class Committer:
             self._database.give_back(self._session, broken=broken)
             self._session = None
 
+    def _free_lane(self, ledger_id: int) -> None:
+        """Ends a session that holds the lane lock and whose own server has stopped."""
+        if self._session is not None:
+            try:
+                self._session.end_silent_holder(ledger_id)
+            except DatabaseLost:
+                self._drop_session()
+
     def _abandon(self, ledger_id: int) -> None:
         if self._session is not None:
             try:
@@ -300,6 +311,17 @@ def _halve(work: list[_Work]) -> tuple[list[_Work], list[_Work]] | None:
     return work[0].halves()
 
 
+def _records(decisions: list[list[Decision]]) -> list[Record]:
+    """What the decisions add to the journal."""
+    return [
+        decision.record
+        for decided in decisions
+        for decision in decided
+        # A validate_only draft has no hash.
+        if isinstance(decision, Recorded) and not decision.replayed and decision.record.hash
+    ]
+
+
 def _salts() -> Callable[[], bytes]:
     """A source of random salts that asks the system for many at once."""
     pool = b""
@@ -313,33 +335,3 @@ def _salts() -> Callable[[], bytes]:
         return pool[offset - 16 : offset]
 
     return salt
-
-
-def _wanted(work: list[_Work]) -> Wanted:
-    """What the drafts name."""
-    wanted = Wanted()
-    accounts, assets, keys, places = wanted.accounts, wanted.assets, wanted.keys, wanted.places
-    for item in work:
-        for draft in item.place.drafts[item.start : item.stop]:
-            if isinstance(draft, PostDraft):
-                for account, _, _, asset in draft.entries:
-                    accounts.add(account)
-                    assets.add(asset)
-                    places.add((account, asset))
-                if draft.idempotency_key:
-                    keys.add(draft.idempotency_key)
-            elif isinstance(draft, AccountDraft):
-                accounts.add(draft.name)
-                assets.update(draft.limits)
-                wanted.opens_accounts = True
-            elif isinstance(draft, AssetDraft):
-                assets.add(draft.code)
-                wanted.creates_assets = True
-            else:
-                if draft.idempotency_key:
-                    keys.add(draft.idempotency_key)
-                if isinstance(draft.origin, str):
-                    keys.add(draft.origin)
-                else:
-                    wanted.origins.add(draft.origin)
-    return wanted

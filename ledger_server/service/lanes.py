@@ -1,8 +1,10 @@
-"""Lanes: a queue per ledger, served in turn by a few workers, no timer.
+"""Lanes: a queue per ledger, served in turns by a few workers, no timer.
 
 A lane takes whoever waited during its previous turn, so the group is what arrived
 while the database was busy: one caller alone pays no delay, a crowd shares one
-round trip. One lane is served by one worker at a time, in order of arrival.
+round trip. Turns of one lane are finished one after the other, in order of arrival.
+Where many wait, and no other lane does, the next turn begins while the one before
+is being finished, and waits for it where it must (`Turn.enter`).
 Everything that waits is bounded: a lane that is full answers Overloaded at once.
 """
 
@@ -10,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ledger_server.domain.refusals import InvariantBroken, Overloaded, Refusal, ShuttingDown
 
@@ -57,14 +60,49 @@ class Place(Generic[AnswerT]):
         return self._answer
 
 
-PlaceT = TypeVar("PlaceT", bound=Place)  # type: ignore[type-arg]
+PlaceT = TypeVar("PlaceT", bound=Place[Any])
+
+
+class Turn(Generic[PlaceT]):
+    """The places of one lane that one worker serves together."""
+
+    __slots__ = ("_gate", "_let_next", "has_entered", "is_alone", "ledger", "places")
+
+    def __init__(
+        self, ledger: str, places: list[PlaceT], is_alone: bool, let_next: Callable[[], None]
+    ) -> None:
+        self.ledger = ledger
+        self.places = places
+        # No turn of this lane is before this one any more.
+        self.is_alone = is_alone
+        self.has_entered = False
+        self._let_next = let_next
+        self._gate = threading.Lock()
+        if not is_alone:
+            self._gate.acquire()
+
+    def wait(self) -> None:
+        """Waits until the turn before has left."""
+        with self._gate:
+            self.is_alone = True
+
+    def enter(self) -> None:
+        """Waits until the turn before has left, and lets the next one begin; once entered, does nothing."""
+        if not self.has_entered:
+            self.wait()
+            self.has_entered = True
+            self._let_next()
+
+    def open(self) -> None:
+        """The turn before has left."""
+        self._gate.release()
 
 
 class Worker(Protocol[PlaceT]):
-    """What serves lanes, one at a time, on a thread of its own."""
+    """What serves lanes, one turn at a time, on a thread of its own."""
 
-    def serve(self, ledger: str, places: list[PlaceT]) -> None:
-        """Settles every place."""
+    def serve(self, turn: Turn[PlaceT]) -> None:
+        """Settles every place of the turn."""
 
     def idle(self) -> None:
         """Called after IDLE_CHECK_S without work."""
@@ -73,8 +111,38 @@ class Worker(Protocol[PlaceT]):
         """Called once, at the end."""
 
 
+class _Lane(Generic[PlaceT]):
+    """Who waits, and the turns at work: at most two, of which the first has entered."""
+
+    __slots__ = ("turns", "waiting", "weight")
+
+    def __init__(self) -> None:
+        self.waiting: deque[PlaceT] = deque()
+        self.weight = 0
+        self.turns: deque[Turn[PlaceT]] = deque()
+
+    def join(self, place: PlaceT) -> None:
+        """Puts a place behind the others."""
+        self.waiting.append(place)
+        self.weight += place.weight
+
+    def take(self, weight_max: int) -> list[PlaceT]:
+        """Whoever waits, up to the bound, but at least one."""
+        places: list[PlaceT] = []
+        weight = 0
+        while self.waiting and (not places or weight + self.waiting[0].weight <= weight_max):
+            places.append(self.waiting.popleft())
+            weight += places[-1].weight
+        self.weight -= weight
+        return places
+
+
 class Lanes(Generic[PlaceT]):
-    """The lanes and their workers. `weight_max` bounds one turn, `waiting_max` the places of one lane."""
+    """The lanes and their workers.
+
+    `weight_max` bounds one turn, `waiting_max` the places of one lane. From a weight of
+    `ahead_from` the next turn begins while one is being finished; never where it is None.
+    """
 
     def __init__(
         self,
@@ -84,13 +152,16 @@ class Lanes(Generic[PlaceT]):
         workers: int,
         weight_max: int,
         waiting_max: int,
+        ahead_from: int | None = None,
     ) -> None:
         self._weight_max = weight_max
         self._waiting_max = waiting_max
-        self._waiting: dict[str, deque[PlaceT]] = {}
-        # Ledgers with someone waiting and no worker at it, in order of arrival.
+        self._ahead_from = ahead_from
+        self._lanes: dict[str, _Lane[PlaceT]] = {}
+        # Ledgers whose next turn may begin, in order of arrival: those with no turn at
+        # work, and those with one. The first go first.
         self._ready: OrderedDict[str, None] = OrderedDict()
-        self._busy: set[str] = set()
+        self._ahead: OrderedDict[str, None] = OrderedDict()
         self._stopping = False
         self._change = threading.Condition()
         self._threads = [
@@ -117,19 +188,35 @@ class Lanes(Generic[PlaceT]):
         with self._change:
             if self._stopping:
                 raise ShuttingDown("the server is shutting down; try another one, or again later")
-            line = self._waiting.get(ledger)
-            if line is None:
-                line = self._waiting[ledger] = deque()
-            if len(line) >= self._waiting_max:
+            lane = self._lanes.get(ledger)
+            if lane is None:
+                lane = self._lanes[ledger] = _Lane()
+            if len(lane.waiting) >= self._waiting_max:
                 raise Overloaded(
-                    f"{len(line)} calls of ledger {ledger!r} wait already; try again later",
+                    f"{len(lane.waiting)} calls of ledger {ledger!r} wait already; try again later",
                     ledger=ledger,
                     waiting_max=self._waiting_max,
                 )
-            line.append(place)
-            if ledger not in self._busy and ledger not in self._ready:
-                self._ready[ledger] = None
-                self._change.notify()
+            lane.join(place)
+            self._offer(ledger, lane)
+
+    def _offer(self, ledger: str, lane: _Lane[PlaceT]) -> None:
+        """Lets a worker take the lane's next turn, if it may begin."""
+        if not lane.waiting:
+            return
+        if not lane.turns:
+            self._ahead.pop(ledger, None)
+            line = self._ready
+        elif len(lane.turns) == 1 and lane.turns[0].has_entered and self._is_worth_it(lane):
+            line = self._ahead
+        else:
+            return
+        if ledger not in line:
+            line[ledger] = None
+            self._change.notify()
+
+    def _is_worth_it(self, lane: _Lane[PlaceT]) -> bool:
+        return self._ahead_from is not None and lane.weight >= self._ahead_from
 
     def _run(self, make_worker: Callable[[], Worker[PlaceT]]) -> None:
         worker = make_worker()
@@ -137,49 +224,60 @@ class Lanes(Generic[PlaceT]):
             turn = self._take(worker)
             if turn is None:
                 break
-            ledger, places = turn
             try:
-                worker.serve(ledger, places)
+                worker.serve(turn)
             except BaseException:
-                _log.exception("serving a lane failed", extra={"ledger": ledger})
+                _log.exception("serving a lane failed", extra={"ledger": turn.ledger})
             finally:
-                for place in places:
+                for place in turn.places:
                     if not place.is_settled:
                         place.settle(InvariantBroken("internal error"))
-                self._leave(ledger)
+                self._leave(turn)
         worker.close()
 
-    def _take(self, worker: Worker[PlaceT]) -> tuple[str, list[PlaceT]] | None:
-        """The next lane's turn: whoever waits in it, up to the bound. None when stopped."""
+    def _take(self, worker: Worker[PlaceT]) -> Turn[PlaceT] | None:
+        """The next turn: whoever waits in a lane, up to the bound. None when stopped."""
         while True:
+            turn = None
             with self._change:
-                if not self._ready:
+                woken = True
+                if not self._ready and not self._ahead:
                     if self._stopping:
                         return None
                     woken = self._change.wait(IDLE_CHECK_S)
-                else:
-                    woken = True
-                if self._ready:
-                    ledger, _ = self._ready.popitem(last=False)
-                    self._busy.add(ledger)
-                    return ledger, self._next_places(self._waiting[ledger])
+                line = self._ready or self._ahead
+                if line:
+                    ledger, _ = line.popitem(last=False)
+                    turn = self._begin(ledger)
+            if turn is not None:
+                # Whoever is about to come, on a thread that is ready to run, comes along.
+                time.sleep(0)
+                with self._change:
+                    turn.places += self._lanes[turn.ledger].take(self._weight_max)
+                return turn
             if not woken:
                 worker.idle()
 
-    def _next_places(self, line: deque[PlaceT]) -> list[PlaceT]:
-        places = [line.popleft()]
-        weight = places[0].weight
-        while line and weight + line[0].weight <= self._weight_max:
-            places.append(line.popleft())
-            weight += places[-1].weight
-        return places
+    def _begin(self, ledger: str) -> Turn[PlaceT]:
+        lane = self._lanes[ledger]
+        turn: Turn[PlaceT] = Turn(ledger, [], not lane.turns, lambda: self._let_next(ledger, lane))
+        lane.turns.append(turn)
+        return turn
 
-    def _leave(self, ledger: str) -> None:
+    def _let_next(self, ledger: str, lane: _Lane[PlaceT]) -> None:
         with self._change:
-            self._busy.discard(ledger)
-            if self._waiting[ledger]:
-                self._ready[ledger] = None
-                self._change.notify()
+            self._offer(ledger, lane)
+
+    def _leave(self, turn: Turn[PlaceT]) -> None:
+        # A turn that failed early leaves after the one before it too.
+        turn.enter()
+        with self._change:
+            lane = self._lanes[turn.ledger]
+            lane.turns.popleft()
+            if lane.turns:
+                lane.turns[0].open()
+            elif lane.waiting:
+                self._offer(turn.ledger, lane)
             else:
                 # An idle lane leaves nothing behind.
-                del self._waiting[ledger]
+                del self._lanes[turn.ledger]

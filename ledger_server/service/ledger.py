@@ -23,7 +23,8 @@ from ledger_server.domain.refusals import (
     Unavailable,
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
-from ledger_server.service.group_commit import BooksCache, Committer, PostingPlace
+from ledger_server.service.books_cache import BooksCache
+from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.reads import Reads
 from ledger_server.store.database import Database
@@ -41,6 +42,7 @@ class Ledgers:
         database: Database,
         *,
         committers: int,
+        ahead_from: int,
         waiting_max: int,
         clock: Callable[[int], int] = lambda database_time: database_time,
     ) -> None:
@@ -52,6 +54,7 @@ class Ledgers:
             workers=committers,
             weight_max=DRAFTS_PER_TURN_MAX,
             waiting_max=waiting_max,
+            ahead_from=ahead_from,
         )
         self.reads = Reads(database, waiting_max=waiting_max)
 

@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import psycopg
-from psycopg import Connection
-
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.domain.transactions import Entry, Transaction
 from ledger_server.store import rows
-from ledger_server.store.sql import statements
+from ledger_server.store.connection import ServiceConnection
+from ledger_server.store.roundtrip import Answer, RoundTrip
+from ledger_server.store.sql import Statement, statements
 
 _SQL = statements("lane")
 
@@ -51,18 +50,18 @@ class Wanted:
 
 
 class OpenedBooks(NamedTuple):
-    """The books at the head, the database's clock in microseconds, and what it vouched for the fence."""
+    """The books, the database's clock in microseconds, and which wanted places have bounds."""
 
     books: Books
     clock: int
-    vouched: str | None
+    bounded: list[tuple[int, int]]
 
 
 class BooksReader:
     """Reads the books over one connection."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        self.connection = connection
+    def __init__(self, connection: ServiceConnection) -> None:
+        self._trip = RoundTrip(connection)
 
     def open(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
         """Takes the ledger's lane lock and answers its books with all that is wanted.
@@ -71,30 +70,58 @@ class BooksReader:
         head has moved on, and dropped otherwise. The lock is held afterwards, also
         after an error, until the session gives it back.
         """
-        connection = self.connection
         known = cached or Books(ledger, Head(0, b"", 0))
-        with connection.pipeline() as pipeline:
-            # READ COMMITTED: each statement behind the lock takes a snapshot of its own.
-            connection.execute(_SQL.lock, {"lane": lane_lock(ledger_id)})
-            ask = Asking(connection, ledger_id)
-            head_row = ask(_SQL.head)
-            keys = ask(_SQL.transactions_by_keys, keys=json.dumps(list(wanted.keys))) if wanted.keys else None
-            origins = (
-                ask(_SQL.transactions_by_sequences, sequences=list(wanted.origins))
-                if wanted.origins
-                else None
-            )
-            pipeline.sync()
-            found = head_row.fetchone()
+        # READ COMMITTED: each statement behind the lock takes a snapshot of its own.
+        self._trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
+        ask = Asking(self._trip, ledger_id)
+        head_row = ask(_SQL.head)
+        keys, origins = self._ask_for(ask, wanted)
+        self._trip.go()
+        found = head_row.row()
         if found is None:
             raise LookupError(f"ledger {ledger_id} has no head")
         sequence, head_hash, record_time, epoch, clock = found
         head = Head(sequence, bytes(head_hash), rows.micros(record_time), epoch)
         books = self._at(head, known, ledger_id)
-        books.forget_batch()
+        return self._complete(books, rows.micros(clock), wanted, keys, origins, ledger_id)
+
+    def open_ahead(self, ledger_id: int, wanted: Wanted, books: Books) -> OpenedBooks:
+        """Completes the books that a batch leaves behind while it is still being written.
+
+        Without the lane lock, which that batch's session holds. What it recorded may not
+        be seen yet, and is in the books; what others recorded before it is seen. What is
+        decided on these books must be written at their head and nowhere else.
+        """
+        ask = Asking(self._trip, ledger_id)
+        head_row = ask(_SQL.head)
+        keys, origins = self._ask_for(ask, wanted)
+        self._trip.go()
+        found = head_row.row()
+        if found is None:
+            raise LookupError(f"ledger {ledger_id} has no head")
+        return self._complete(books, rows.micros(found[4]), wanted, keys, origins, ledger_id)
+
+    @staticmethod
+    def _ask_for(ask: Asking, wanted: Wanted) -> tuple[Answer | None, Answer | None]:
+        keys = ask(_SQL.transactions_by_keys, keys=json.dumps(list(wanted.keys))) if wanted.keys else None
+        origins = (
+            ask(_SQL.transactions_by_sequences, sequences=list(wanted.origins)) if wanted.origins else None
+        )
+        return keys, origins
+
+    def _complete(
+        self,
+        books: Books,
+        clock: int,
+        wanted: Wanted,
+        keys: Answer | None,
+        origins: Answer | None,
+        ledger_id: int,
+    ) -> OpenedBooks:
+        """The books with all that is wanted."""
+        books.start_batch(wanted.keys, wanted.origins)
         self._read_keys_and_origins(books, wanted, keys, origins, ledger_id)
-        vouched = self._read_names(books, wanted, ledger_id)
-        return OpenedBooks(books, rows.micros(clock), vouched)
+        return OpenedBooks(books, clock, self._read_names(books, wanted, ledger_id))
 
     def _at(self, head: Head, known: Books, ledger_id: int) -> Books:
         """The known books brought to this head, or fresh ones."""
@@ -109,35 +136,30 @@ class BooksReader:
         ):
             return Books(known.ledger, head)
         after = {"after": known.head.sequence}
-        with self.connection.pipeline() as pipeline:
-            ask = Asking(self.connection, ledger_id)
-            others = ask(_SQL.has_other_records_since, **after)
-            entries = ask(_SQL.entries_since, **after)
-            pipeline.sync()
-            has_others = others.fetchone()
-            if has_others is None or has_others[0]:
-                return Books(known.ledger, head)
-            balances = known.balances
-            for account_id, asset_id, balance_after in entries:
-                if (account_id, asset_id) in balances:
-                    balances[account_id, asset_id] = int(balance_after)
+        ask = Asking(self._trip, ledger_id)
+        others = ask(_SQL.has_other_records_since, **after)
+        entries = ask(_SQL.entries_since, **after)
+        self._trip.go()
+        if others.rows():
+            return Books(known.ledger, head)
+        balances = known.balances
+        for account_id, asset_id, balance_after in entries.rows():
+            if (account_id, asset_id) in balances:
+                balances[account_id, asset_id] = int(balance_after)
         known.head = head
         return known
 
     def _read_keys_and_origins(
-        self, books: Books, wanted: Wanted, keys: Any, origins: Any, ledger_id: int
+        self, books: Books, wanted: Wanted, keys: Answer | None, origins: Answer | None, ledger_id: int
     ) -> None:
-        books.keys.update(dict.fromkeys(wanted.keys))
-        books.transactions.update(dict.fromkeys(wanted.origins))
-        found = {row[0]: row for cursor in (keys, origins) if cursor is not None for row in cursor}
-        if not found:
-            return
-        for recorded in self.transactions(found.values(), books, ledger_id):
+        found = {row[0]: row for answer in (keys, origins) if answer is not None for row in answer.rows()}
+        for recorded in self.transactions(found.values(), books, ledger_id) if found else ():
             if recorded.idempotency_key in books.keys:
                 books.keys[recorded.idempotency_key] = recorded
             books.transactions[recorded.sequence] = recorded
+        for known in (*books.keys.values(), *books.transactions.values()):
             # A reversal of it touches the same accounts the other way.
-            for entry in recorded.entries:
+            for entry in known.entries if known is not None else ():
                 wanted.accounts.add(entry.account.name)
                 wanted.assets.add(entry.asset.code)
                 wanted.places.add((entry.account.name, entry.asset.code))
@@ -146,34 +168,29 @@ class BooksReader:
         """Rows of transactions with their entries; learns which of them were reversed."""
         by_sequence = {row[0]: row for row in found}
         sequences = list(by_sequence)
-        with self.connection.pipeline() as pipeline:
-            ask = Asking(self.connection, ledger_id)
-            entry_rows = ask(_SQL.entries_by_sequences, sequences=sequences)
-            reversals = ask(_SQL.reversals_by_origins, sequences=sequences)
-            assets = ask(_SQL.assets)
-            pipeline.sync()
-            entry_list = entry_rows.fetchall()
-            books.reversals.update(reversals.fetchall())
-            by_id = {row[0]: rows.asset_record(row) for row in assets}
-            ids = list({row[1] for row in entry_list})
-            ask = Asking(self.connection, ledger_id)
-            versions = ask(_SQL.accounts_by_ids, account_ids=ids)
-            pipeline.sync()
-            codes = {asset_id: record.asset.code for asset_id, record in by_id.items()}
-            accounts = {row[0]: rows.account_version(row, codes).account for row in versions}
+        ask = Asking(self._trip, ledger_id)
+        entry_answer = ask(_SQL.entries_by_sequences, sequences=sequences)
+        reversals = ask(_SQL.reversals_by_origins, sequences=sequences)
+        assets = ask(_SQL.assets)
+        self._trip.go()
+        entry_rows = entry_answer.rows()
+        books.reversals.update(reversals.rows())
+        by_id = {row[0]: rows.asset_record(row) for row in assets.rows()}
+        ask = Asking(self._trip, ledger_id)
+        versions = ask(_SQL.accounts_by_ids, account_ids=list({row[1] for row in entry_rows}))
+        self._trip.go()
+        codes = {asset_id: record.asset.code for asset_id, record in by_id.items()}
+        accounts = {row[0]: rows.account_version(row, codes).account for row in versions.rows()}
         lines: dict[int, list[Entry]] = {sequence: [] for sequence in sequences}
-        for sequence, account_id, side, amount, asset_id, balance_after in entry_list:
+        for sequence, account_id, side, amount, asset_id, balance_after in entry_rows:
             lines[sequence].append(
                 Entry(accounts[account_id], side == 1, int(amount), by_id[asset_id].asset, int(balance_after))
             )
         # Without reversed_by: a replay answers the record as it was written.
         return [rows.transaction(row, tuple(lines[sequence])) for sequence, row in by_sequence.items()]
 
-    def _read_names(self, books: Books, wanted: Wanted, ledger_id: int) -> str | None:
-        """Reads the accounts, assets and balances that the books do not hold yet.
-
-        Answers what the database vouches for the bounded accounts among them.
-        """
+    def _read_names(self, books: Books, wanted: Wanted, ledger_id: int) -> list[tuple[int, int]]:
+        """Reads what the books do not hold yet; answers the places with bounds."""
         names = [name for name in wanted.accounts if name not in books.accounts]
         missing_assets = any(code not in books.assets for code in wanted.assets)
         needs_ids = wanted.opens_accounts and books.next_account_id == 1
@@ -188,55 +205,50 @@ class BooksReader:
                     absent.append(place)
                 if code in version.limits:
                     bounded.append(place)
-        if not absent and not bounded:
-            return None
-        with self.connection.pipeline() as pipeline:
-            ask = Asking(self.connection, ledger_id)
-            found = ask(_SQL.balances, **_ids(absent)) if absent else None
-            vouched = ask(_SQL.vouch, **_ids(bounded)) if bounded else None
-            pipeline.sync()
-            for account_id, asset_id, balance in found or ():
+        if absent:
+            found = Asking(self._trip, ledger_id)(_SQL.balances, **ids(absent))
+            self._trip.go()
+            for account_id, asset_id, balance in found.rows():
                 books.balances[account_id, asset_id] = int(balance)
-            row = vouched.fetchone() if vouched else None
-            return row[0] if row else None
+        return bounded
 
     def _read_accounts_and_assets(
         self, books: Books, wanted: Wanted, names: list[str], ledger_id: int
     ) -> None:
-        with self.connection.pipeline() as pipeline:
-            ask = Asking(self.connection, ledger_id)
-            assets = ask(_SQL.assets)
-            versions = ask(_SQL.accounts_by_names, names=names)
-            newest = ask(_SQL.newest_account_id)
-            pipeline.sync()
-            for row in assets:
-                record = rows.asset_record(row)
-                books.assets[record.asset.code] = record.asset
-                books.asset_records[record.asset.code] = record
-                books.next_asset_id = max(books.next_asset_id, record.asset.asset_id + 1)
-            codes = {asset.asset_id: code for code, asset in books.assets.items() if asset is not None}
-            for code in wanted.assets:
-                books.assets.setdefault(code, None)
-            for name in names:
-                books.accounts[name] = None
-            for row in versions:
-                version = rows.account_version(row, codes)
-                books.accounts[version.account.name] = version
-            found = newest.fetchone()
-            books.next_account_id = (found[0] if found else 0) + 1
+        ask = Asking(self._trip, ledger_id)
+        assets = ask(_SQL.assets)
+        versions = ask(_SQL.accounts_by_names, names=json.dumps(names))
+        newest = ask(_SQL.newest_account_id)
+        self._trip.go()
+        for row in assets.rows():
+            record = rows.asset_record(row)
+            books.assets[record.asset.code] = record.asset
+            books.asset_records[record.asset.code] = record
+            books.next_asset_id = max(books.next_asset_id, record.asset.asset_id + 1)
+        codes = {asset.asset_id: code for code, asset in books.assets.items() if asset is not None}
+        for code in wanted.assets:
+            books.assets.setdefault(code, None)
+        for name in names:
+            books.accounts[name] = None
+        for row in versions.rows():
+            version = rows.account_version(row, codes)
+            books.accounts[version.account.name] = version
+        found = newest.row()
+        books.next_account_id = (found[0] if found else 0) + 1
 
 
-def _ids(places: list[tuple[int, int]]) -> dict[str, list[int]]:
+def ids(places: list[tuple[int, int]]) -> dict[str, list[int]]:
+    """Places as the parameters of a statement."""
     return {"account_ids": [place[0] for place in places], "asset_ids": [place[1] for place in places]}
 
 
 class Asking:
-    """Queues reads of one ledger in a pipeline; the first names the session's ledger."""
+    """Queues reads of one ledger in a trip; the first names the session's ledger."""
 
-    def __init__(self, connection: Connection[Any], ledger_id: int) -> None:
-        self.connection = connection
-        self.ledger_id = ledger_id
-        connection.execute(_SQL.set_ledger, {"ledger_id": ledger_id})
+    def __init__(self, trip: RoundTrip, ledger_id: int) -> None:
+        self._trip = trip
+        self._ledger_id = ledger_id
+        trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
 
-    def __call__(self, statement: bytes, **parameters: object) -> psycopg.Cursor[Any]:
-        return self.connection.execute(statement, {"ledger_id": self.ledger_id, **parameters})
+    def __call__(self, statement: Statement, **parameters: object) -> Answer:
+        return self._trip.ask(statement, ledger_id=self._ledger_id, **parameters)

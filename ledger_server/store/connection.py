@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 from psycopg import Connection, Cursor
+from psycopg.pq.abc import PGconn
 from psycopg.waiting import Wait
 
 ResultT = TypeVar("ResultT")
@@ -21,10 +22,19 @@ Waiting = Generator[Any, Any, ResultT]
 _READ, _WRITE, _EITHER = int(Wait.R), int(Wait.W), int(Wait.RW)
 
 
-class FlushingConnection(Connection[Any]):
+class ServiceConnection(Connection[Any]):
     """A connection whose pipelines may carry parameters of any size."""
 
+    # A wait for the server that is longer than this gives the connection up: above
+    # statement_timeout, within which the server speaks up by itself.
+    silence_max_s = 65.0
+
     _queuing = False
+
+    def __init__(self, pgconn: PGconn, *arguments: Any, **options: Any) -> None:
+        super().__init__(pgconn, *arguments, **options)
+        # The labels of the statements that this connection has prepared.
+        self.prepared: set[bytes] = set()
 
     def execute(self, *arguments: Any, **options: Any) -> Cursor[Any]:
         """Executes a statement, as psycopg does; in a pipeline it is queued, and nothing waits to read."""

@@ -14,10 +14,10 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger_server.store import interlock
-from ledger_server.store.connection import FlushingConnection
+from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.patience import LaneConnection
-from ledger_server.store.posting import LaneSession
+from ledger_server.store.posting import LaneSession, no_failpoint
 from ledger_server.store.sql import statements
 
 _SQL = statements("database")
@@ -34,10 +34,13 @@ _PLAN_ONCE = "set plan_cache_mode = force_generic_plan"
 # A lane lock is waited for this long: the time another process may take for its
 # batch. idle_session_timeout frees the lock of a stopped process; committers keep
 # their own sessions alive.
-_LANE_SETTINGS = (
+LANE_SETTINGS = (
     "set time zone 'UTC'",
     "set default_transaction_isolation = 'read committed'",
     "set enable_seqscan = off",
+    # Every lookup has the order of the index it means; see lane.sql.
+    "set enable_sort = off",
+    "set enable_incremental_sort = off",
     "set jit = off",
     _PLAN_ONCE,
     "set lock_timeout = '5s'",
@@ -46,7 +49,7 @@ _LANE_SETTINGS = (
     "set client_connection_check_interval = '1s'",
 )
 # Reads are READ ONLY by default, so that every statement of a read is.
-_READ_SETTINGS = (
+READ_SETTINGS = (
     "set time zone 'UTC'",
     "set default_transaction_isolation = 'read committed'",
     "set default_transaction_read_only = on",
@@ -76,16 +79,16 @@ class Database:
         *,
         committers: int,
         readers: int,
-        failpoint: Callable[[str], None] = lambda name: None,
+        failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
         self._url = url
         self.failpoint = failpoint
         self._known: OrderedDict[str, int] = OrderedDict()
         self._known_lock = Lock()
         options = {**_LIVENESS, "autocommit": True, "prepare_threshold": 0}
-        self._reads: ConnectionPool[Connection[Any]] = ConnectionPool(
+        self._reads: ConnectionPool[ServiceConnection] = ConnectionPool(
             url,
-            connection_class=FlushingConnection,
+            connection_class=ServiceConnection,
             kwargs=options,
             configure=_configure_read,
             check=_check_open,
@@ -95,10 +98,11 @@ class Database:
             open=False,
             name="reads",
         )
-        self._lanes: ConnectionPool[Connection[Any]] = ConnectionPool(
+        self._lanes: ConnectionPool[LaneConnection] = ConnectionPool(
             url,
             connection_class=LaneConnection,
-            kwargs=options,
+            # Round trips prepare by themselves, and psycopg would deallocate theirs with its own.
+            kwargs=options | {"prepare_threshold": None},
             configure=_configure_lane,
             # Committers keep theirs; a spare one lies idle for less long than
             # idle_session_timeout, and a dead one is replaced, not lent.
@@ -134,7 +138,8 @@ class Database:
         try:
             with self._reads.connection(timeout=BORROW_TIMEOUT_S) as connection:
                 yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
+        except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            # InterfaceError: the connection was closed before it was used.
             raise DatabaseLost(str(error).partition("\n")[0]) from error
 
     def lane_session(self, timeout_s: float = BORROW_TIMEOUT_S) -> LaneSession:
@@ -213,12 +218,12 @@ def _check_open(connection: Connection[Any]) -> None:
 
 
 def _configure_read(connection: Connection[Any]) -> None:
-    for setting in _READ_SETTINGS:
+    for setting in READ_SETTINGS:
         connection.execute(setting)
     interlock.check(connection)
 
 
 def _configure_lane(connection: Connection[Any]) -> None:
-    for setting in _LANE_SETTINGS:
+    for setting in LANE_SETTINGS:
         connection.execute(setting)
     interlock.check(connection)

@@ -51,9 +51,11 @@ class DatabaseLost(Exception):
     """The database did not answer where nothing can have been written."""
 
 
+# lock_not_available: a lane lock was not to be had within lock_timeout.
+LOCK_TIMEOUT = "55P03"
 # Serialization failure, deadlock, lock not available, and a plan made stale by a
 # migration: the same batch may be decided and written again.
-_RETRYABLE = frozenset({"40001", "40P01", "55P03", "0A000"})
+_RETRYABLE = frozenset({"40001", "40P01", LOCK_TIMEOUT, "0A000"})
 # Classes of SQLSTATE that say for certain that the transaction was rolled back
 # when they come before or as the answer to COMMIT: data exceptions, constraints,
 # transaction state, rollbacks, privileges, syntax, lock not available.

@@ -13,14 +13,16 @@ from typing import Any
 
 from psycopg import OperationalError
 
-from ledger_server.store.connection import FlushingConnection, ResultT, Waiting
+from ledger_server.store.connection import ResultT, ServiceConnection, Waiting
 
 # Above lock_timeout, which is how long the server may rightly be silent about the lane lock.
 SILENCE_MAX_S = 6.0
 
 
-class LaneConnection(FlushingConnection):
+class LaneConnection(ServiceConnection):
     """A connection on which no wait is longer than SILENCE_MAX_S."""
+
+    silence_max_s = SILENCE_MAX_S
 
     def wait(self, gen: Waiting[ResultT], *arguments: Any, **options: Any) -> ResultT:
         """Consumes a generator on the connection; too long a silence ends the session."""

@@ -3,8 +3,12 @@
     phase     statements                                         round trips
     lock      session advisory lock of the ledger's lane         ┐
     read      head, clock, keys, origins                         ┘ 1 (+1 each for new names, for balances)
-    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   1 (small path), 5 (large path)
-    unlock    behind the COMMIT                                  with it
+    vouch     balances of bounded accounts, for the fence        0 or 1
+    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   ┐
+    unlock    behind the COMMIT                                  ┘ 1
+
+Where a batch is decided while the one before is being written, it reads without the
+lock, which the other's session holds, and takes it before it writes.
 
 Inside the database transaction only the ledger's own head row is read, by moving
 it, and only if it is still the one the books were read at (measured with four
@@ -16,19 +20,19 @@ opened (migrations/0001_journal.sql).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import psycopg
-from psycopg import Connection, pq
+from psycopg import pq
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
-from ledger_server.domain.transactions import Transaction
-from ledger_server.store import inserting, rows
-from ledger_server.store.books import Asking, BooksReader, OpenedBooks, Wanted, lane_lock
+from ledger_server.store import rows
+from ledger_server.store.books import Asking, BooksReader, OpenedBooks, Wanted, ids, lane_lock
+from ledger_server.store.inserting import Insert, RowTypes, inserts, send
 from ledger_server.store.outcomes import (
     CommitUnknown,
     DatabaseLost,
@@ -37,9 +41,30 @@ from ledger_server.store.outcomes import (
     Outcome,
     outcome_of,
 )
+from ledger_server.store.patience import LaneConnection
+from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import statements
 
 _SQL = statements("lane")
+
+
+def no_failpoint(name: str) -> None:
+    """Nobody looks."""
+
+
+class Batch(NamedTuple):
+    """What moves the head from `before` to `after`, ready to be sent.
+
+    `first_sequence` and `first_hash` are of its first record; `bounded`: the places
+    with bounds that it may touch.
+    """
+
+    before: Head
+    after: Head
+    first_sequence: int
+    first_hash: bytes
+    inserts: list[Insert]
+    bounded: list[tuple[int, int]]
 
 
 class LaneSession:
@@ -49,11 +74,11 @@ class LaneSession:
     stop or kill the process there.
     """
 
-    def __init__(self, connection: Connection[Any], failpoint: Callable[[str], None]) -> None:
+    def __init__(self, connection: LaneConnection, failpoint: Callable[[str], None]) -> None:
         self.connection = connection
         self.failpoint = failpoint
-        self._staged = False
-        self._vouched: str | None = None
+        self._is_locked = False
+        self._row_types: RowTypes | None = None
         self.backend_pid: int = connection.info.backend_pid
         # When the last database transaction began, by the monotonic clock.
         self.began = time.monotonic()
@@ -64,116 +89,128 @@ class LaneSession:
         Raises NotCommitted where the database refused (the session lives; call
         `abandon`), DatabaseLost where the session is gone.
         """
-        try:
+        self._is_locked = True
+        with self._nothing_written():
             opened = BooksReader(self.connection).open(ledger, ledger_id, wanted, cached)
+        self.failpoint("books_read")
+        return opened
+
+    def open_ahead(self, ledger_id: int, wanted: Wanted, books: Books) -> OpenedBooks:
+        """Completes the books that a batch still being written leaves behind; see BooksReader.open_ahead."""
+        with self._nothing_written():
+            opened = BooksReader(self.connection).open_ahead(ledger_id, wanted, books)
+        self.failpoint("books_read")
+        return opened
+
+    @contextmanager
+    def _nothing_written(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             if self._is_lost():
                 raise DatabaseLost(str(error).partition("\n")[0]) from error
             raise NotCommitted(error) from error
-        self._vouched = opened.vouched
-        self.failpoint("books_read")
-        return opened
 
-    def write(
+    def batch(
         self,
-        ledger_id: int,
         before: Head,
         after: Head,
         records: Sequence[Record],
         asset_ids: Mapping[str, int],
-    ) -> None:
-        """Writes the records and moves the head from `before` to `after`, in one database transaction.
+        bounded: list[tuple[int, int]],
+    ) -> Batch:
+        """Makes the records ready to be sent; of asset ids by code. Raises DatabaseLost, NotCommitted."""
+        if self._row_types is None:
+            with self._nothing_written():
+                trip = RoundTrip(self.connection)
+                found = trip.ask(_SQL.row_types)
+                trip.go()
+                self._row_types = RowTypes(*found.rows()[0])
+        made = inserts(records, asset_ids, self._row_types)
+        return Batch(before, after, records[0].sequence, records[0].hash, made, bounded)
 
-        Returns when they are durable, with the lane lock given back. Raises
+    def write(self, ledger_id: int, batch: Batch) -> None:
+        """Writes the batch in one database transaction.
+
+        Returns when it is durable, with the lane lock given back. Raises
         HeadMoved or NotCommitted where nothing was written (call `abandon`),
         CommitUnknown where that is not certain (the session is of no more use).
         """
-        first = records[0]
         self.began = time.monotonic()
         self.failpoint("decided")
+        with self._nothing_written():
+            self._prepare(ledger_id, batch.bounded)
         try:
-            self._write(ledger_id, before, after, records, asset_ids)
+            self._write(ledger_id, batch)
         except psycopg.Error as error:
             if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
-                raise CommitUnknown(error, first.sequence, first.hash) from error
+                raise CommitUnknown(error, batch.first_sequence, batch.first_hash) from error
             raise NotCommitted(error) from error
 
-    def _write(
-        self,
-        ledger_id: int,
-        before: Head,
-        after: Head,
-        records: Sequence[Record],
-        asset_ids: Mapping[str, int],
-    ) -> None:
-        connection = self.connection
-        runs = [(kind, list(run)) for kind, run in groupby(records, type)]
-        # The stage is emptied by COMMIT only, so it holds one run a batch.
-        staged = len(runs) == 1 and runs[0][0] is Transaction and len(records) >= inserting.STAGED_FROM
-        if staged and not self._staged:
-            inserting.stage(connection)
-            self._staged = True
-        self.failpoint("before_begin")
-        with connection.pipeline() as pipeline:
-            connection.execute(_SQL.begin)
-            connection.execute(_SQL.set_ledger, {"ledger_id": ledger_id})
-            if self._vouched is not None:
-                connection.execute(_SQL.give_vouched, {"vouched": self._vouched})
-            moved = connection.execute(
-                _SQL.move_head,
-                {
-                    "ledger_id": ledger_id,
-                    "before_sequence": before.sequence,
-                    "before_hash": before.hash,
-                    "sequence": after.sequence,
-                    "hash": after.hash,
-                    "record_time": rows.moment(after.record_time),
-                },
-            )
-            if staged:
-                pipeline.sync()
-                if moved.rowcount != 1:
-                    raise HeadMoved
-            else:
-                for kind, run in runs:
-                    inserting.insert(connection, kind, run, ledger_id, asset_ids)
-                self.failpoint("before_commit")
-                try:
-                    self._commit(pipeline, ledger_id)
-                except psycopg.Error as error:
-                    if moved.rowcount == 0:
-                        # Behind a head that moved on every row is out of place, whatever was said of it.
-                        raise HeadMoved from error
-                    raise
-        if staged:
-            self.failpoint("after_head")
-            transactions = [record for record in records if isinstance(record, Transaction)]
-            inserting.copy(connection, ledger_id, transactions)
-            self.failpoint("before_commit")
-            with connection.pipeline() as pipeline:
-                connection.execute(_SQL.unstage_transactions)
-                connection.execute(_SQL.unstage_entries)
-                self._commit(pipeline, ledger_id)
+    def _prepare(self, ledger_id: int, bounded: list[tuple[int, int]]) -> None:
+        """Takes the lane lock, if it is not held, and has the fence vouched for."""
+        # Answered before BEGIN is sent: behind a lock that was refused nothing may be written.
+        trip = RoundTrip(self.connection)
+        if not self._is_locked:
+            self._is_locked = True
+            trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
+        if bounded:
+            Asking(trip, ledger_id)(_SQL.vouch, **ids(bounded))
+        trip.go()
+
+    def _write(self, ledger_id: int, batch: Batch) -> None:
+        before, after = batch.before, batch.after
+        trip = RoundTrip(self.connection)
+        self._reach("before_begin", trip)
+        trip.ask(_SQL.begin)
+        trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
+        moved = trip.ask(
+            _SQL.move_head,
+            ledger_id=ledger_id,
+            before_sequence=before.sequence,
+            before_hash=before.hash,
+            sequence=after.sequence,
+            hash=after.hash,
+            record_time=rows.moment(after.record_time).isoformat(),
+        )
+        self._reach("after_head", trip)
+        for insert in batch.inserts:
+            send(trip, insert, ledger_id, after.record_time)
+        self._reach("before_commit", trip)
+        committed = trip.ask(_SQL.commit)
+        # Skipped where COMMIT fails; `abandon` unlocks then.
+        trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
+        self._reach("commit_sent", trip)
+        try:
+            trip.go()
+        except psycopg.Error as error:
+            if moved.is_there and moved.count == 0 and not self._is_lost():
+                # Behind a head that moved on every row is out of place, whatever was said of it.
+                raise HeadMoved from error
+            raise
+        if committed.tag != "COMMIT":
+            # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction.
+            raise psycopg.errors.InFailedSqlTransaction(f"COMMIT was answered {committed.tag}")
+        self._is_locked = False
         self.failpoint("after_commit")
 
-    def _commit(self, pipeline: psycopg.Pipeline, ledger_id: int) -> None:
-        committed = self.connection.execute(_SQL.commit)
-        # Skipped where COMMIT fails; `abandon` unlocks then.
-        self.connection.execute(_SQL.unlock, {"lane": lane_lock(ledger_id)})
-        self.failpoint("commit_sent")
-        pipeline.sync()
-        if committed.statusmessage != "COMMIT":
-            # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction.
-            raise psycopg.errors.InFailedSqlTransaction(f"COMMIT was answered {committed.statusmessage}")
+    def _reach(self, name: str, trip: RoundTrip) -> None:
+        """A failpoint within a trip: what was queued before it is sent first, where somebody looks."""
+        if self.failpoint is not no_failpoint:
+            trip.send()
+            self.failpoint(name)
 
     def abandon(self, ledger_id: int) -> None:
         """Rolls back and gives the lane lock back after a failure. Raises DatabaseLost if it is gone."""
-        try:
+        trip = RoundTrip(self.connection)
+        with self._lost():
             if self.connection.info.transaction_status != pq.TransactionStatus.IDLE:
-                self.connection.execute(_SQL.rollback)
-            self.connection.execute(_SQL.unlock, {"lane": lane_lock(ledger_id)})
-        except psycopg.Error as error:
-            raise DatabaseLost(str(error).partition("\n")[0]) from error
+                trip.ask(_SQL.rollback)
+                trip.sync()
+            if self._is_locked:
+                trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
+            trip.go()
+        self._is_locked = False
 
     def unlock(self, ledger_id: int) -> None:
         """Gives the lane lock back where nothing had to be written."""
@@ -181,10 +218,10 @@ class LaneSession:
 
     def keep_alive(self) -> None:
         """Keeps an idle session from timing out. Raises DatabaseLost if it is gone."""
-        try:
-            self.connection.execute(_SQL.backend_pid)
-        except psycopg.Error as error:
-            raise DatabaseLost(str(error).partition("\n")[0]) from error
+        trip = RoundTrip(self.connection)
+        with self._lost():
+            trip.ask(_SQL.backend_pid)
+            trip.go()
 
     def was_committed(self, ledger_id: int, sequence: int, record_hash: bytes) -> bool:
         """Whether our record stands at our first sequence; asked on a new session.
@@ -194,25 +231,40 @@ class LaneSession:
         Raises DatabaseLost; NotCommitted with 55P03 while another session holds
         the lock.
         """
-        connection = self.connection
-        try:
-            with connection.pipeline() as pipeline:
-                connection.execute(_SQL.lock, {"lane": lane_lock(ledger_id)})
-                pipeline.sync()
-                found = Asking(connection, ledger_id)(_SQL.record_hash_at, sequence=sequence)
-                pipeline.sync()
-                row = found.fetchone()
-        except psycopg.Error as error:
-            if self._is_lost():
-                raise DatabaseLost(str(error).partition("\n")[0]) from error
-            raise NotCommitted(error) from error
+        self._is_locked = True
+        trip = RoundTrip(self.connection)
+        with self._nothing_written():
+            trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
+            found = Asking(trip, ledger_id)(_SQL.record_hash_at, sequence=sequence)
+            trip.go()
+            row = found.row()
         self.abandon(ledger_id)
         return row is not None and bytes(row[0]) == record_hash
 
     def end_backend(self, pid: int) -> None:
         """Ends an old backend of ours, which may still hold the lane lock."""
+        trip = RoundTrip(self.connection)
+        with self._lost():
+            trip.ask(_SQL.end_backend, pid=pid)
+            trip.go()
+
+    def end_silent_holder(self, ledger_id: int) -> None:
+        """Ends a session that holds the ledger's lane lock and has not heard of its server for seconds.
+
+        A server that is stopped in the middle of a round trip would keep the lock for as
+        long as it stands still: no timeout of PostgreSQL counts there. Should it go on, its
+        session is lost, which it resolves as any lost session.
+        """
+        trip = RoundTrip(self.connection)
+        with self._lost():
+            trip.ask(_SQL.end_silent_holder, lane=lane_lock(ledger_id))
+            trip.go()
+
+    @staticmethod
+    @contextmanager
+    def _lost() -> Iterator[None]:
         try:
-            self.connection.execute(_SQL.end_backend, {"pid": pid})
+            yield
         except psycopg.Error as error:
             raise DatabaseLost(str(error).partition("\n")[0]) from error
 

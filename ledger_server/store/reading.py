@@ -47,9 +47,11 @@ class Reading:
         self.connection = connection
         self.ledger_id = ledger_id
 
-    def _ask(self, statement: bytes, **parameters: object) -> list[Any]:
+    def _ask(self, statement: bytes, *, unsorted: bool = False, **parameters: object) -> list[Any]:
         with self.connection.pipeline():
             self.connection.execute(_SQL.set_ledger, {"ledger_id": self.ledger_id})
+            if unsorted:
+                self.connection.execute(_SQL.without_sorting)
             cursor = self.connection.execute(statement, {"ledger_id": self.ledger_id, **parameters})
         return cursor.fetchall()
 
@@ -136,7 +138,7 @@ class Reading:
 
     def sequence_of_key(self, key: str, at: int) -> int | None:
         """The transaction recorded under an idempotency key."""
-        found = self._ask(_SQL.sequence_of_key, key=key, at=at)
+        found = self._ask(_SQL.sequence_of_key, unsorted=True, key=key, at=at)
         return found[0][0] if found else None
 
     def transactions(self, sequences: Sequence[int], at: int) -> list[Transaction]:

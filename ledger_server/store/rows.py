@@ -70,20 +70,18 @@ def _limit(bounds: Mapping[str, str]) -> Limit:
     return Limit(None if low is None else int(low), None if high is None else int(high))
 
 
-def limits_json(limits: Mapping[str, Limit], asset_ids: Mapping[str, int]) -> str | None:
+def limits(limits: Mapping[str, Limit], asset_ids: Mapping[str, int]) -> dict[str, dict[str, str]] | None:
     """An account's limits as ledger.accounts keeps them: by asset id, bounds as strings."""
     if not limits:
         return None
-    return json.dumps(
-        {
-            str(asset_ids[code]): {
-                name: str(bound)
-                for name, bound in (("balance_min", limit.balance_min), ("balance_max", limit.balance_max))
-                if bound is not None
-            }
-            for code, limit in limits.items()
+    return {
+        str(asset_ids[code]): {
+            name: str(bound)
+            for name, bound in (("balance_min", limit.balance_min), ("balance_max", limit.balance_max))
+            if bound is not None
         }
-    )
+        for code, limit in limits.items()
+    }
 
 
 def metadata_json(metadata: Mapping[str, str]) -> str:

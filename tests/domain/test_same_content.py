@@ -80,6 +80,17 @@ def test_entries_are_compared_line_by_line_in_their_order(entries: Any) -> None:
     assert refusal.facts["differing_fields"] == "entries"
 
 
+def test_the_same_lines_on_the_other_sides_are_other_content() -> None:
+    """A refund under its payment's key: only the sides tell them apart."""
+    books = PaperBooks()
+    books.post(debit("cash", 100), credit("sales", 100), key="k")
+
+    (refusal,) = books.decide(post_draft(credit("cash", 100), debit("sales", 100), key="k"))
+
+    assert isinstance(refusal, IdempotencyKeyReused)
+    assert refusal.facts["differing_fields"] == "entries"
+
+
 def test_a_time_given_differs_from_the_same_time_by_default() -> None:
     books = PaperBooks()
     books.post(key="k")

@@ -100,7 +100,7 @@ def in_process(shared_database: Database) -> Iterator[InProcess]:
     """Servicers over the same database, with the ledger BOOK."""
     opened = OpenedDatabase(shared_database.app_url, committers=1, readers=2)
     opened.open()
-    ledgers = Ledgers(opened, committers=1, waiting_max=8)
+    ledgers = Ledgers(opened, committers=1, ahead_from=1, waiting_max=8)
     ledgers.start()
     in_process = InProcess(ledgers)
     fill(in_process)

@@ -12,7 +12,7 @@ from serving import Serving, serving
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
-from ledger_server.service.group_commit import BooksCache
+from ledger_server.service.books_cache import BooksCache
 from ledger_server.store import books as store_books
 from ledger_server.store.books import OpenedBooks, Wanted
 from ledger_server.store.database import Database as StoreDatabase

@@ -150,6 +150,13 @@ def two_accounts_at_one_sequence_and_none_at_another(book: RawBook) -> None:
 
 
 @refused("records_continue")
+def an_account_at_an_old_sequence_and_none_at_the_next(book: RawBook) -> None:
+    # 3 is an asset's, so that no key of the accounts is in the way.
+    with book.writing(2):
+        book.accounts((3, 9, "late", 1, None), (NEXT + 1, 10, "later", 1, None))
+
+
+@refused("records_continue")
 def a_record_while_entries_are_owed(book: RawBook) -> None:
     with book.writing(2):
         book.transactions(NEXT)
@@ -310,6 +317,13 @@ def debits_that_are_not_the_credits(book: RawBook) -> None:
     with book.writing(1):
         book.transactions(NEXT)
         book.entries(entry(NEXT, 0, CASH, DEBIT, 5, 105), entry(NEXT, 1, SALES, CREDIT, 4, -4))
+
+
+@refused("entries_balanced")
+def credits_that_are_not_the_debits(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        book.entries(entry(NEXT, 0, CASH, DEBIT, 4, 104), entry(NEXT, 1, SALES, CREDIT, 5, -5))
 
 
 @refused("entries_balanced")

@@ -15,7 +15,7 @@ from ledger_server.domain.accounts import AccountDraft, AccountType, AssetDraft,
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Draft, Moment, Record, Recorded
 from ledger_server.domain.posting import decide
-from ledger_server.domain.transactions import EntryDraft, PostDraft
+from ledger_server.domain.transactions import EntryDraft, PostDraft, Transaction
 from ledger_server.store.books import Wanted, lane_lock
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.opening import open_ledger
@@ -65,7 +65,9 @@ class Desk:
     def write(self, session: LaneSession, before: Head, books: Books, records: list[Record]) -> None:
         """Writes them."""
         asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
-        session.write(self.ledger_id, before, books.head, records, asset_ids)
+        wallets = [(2, 1)] if any(isinstance(record, Transaction) for record in records) else []
+        batch = session.batch(before, books.head, records, asset_ids, wallets)
+        session.write(self.ledger_id, batch)
 
     def commit(self, session: LaneSession, drafts: list[Draft]) -> list[Record]:
         """Reads, decides and writes."""
@@ -152,6 +154,7 @@ def test_a_head_that_moved_since_the_books_were_read_writes_nothing_and_says_so(
     theirs = desk.decided(intruder, [post("cash", "wallet", 7)])
     intruder.abandon(desk.ledger_id)
     ours = desk.decided(session, [post("cash", "wallet", 1)] * count)
+    intruder._is_locked = True  # It believes so.
     desk.failpoints["before_begin"] = lambda: desk.write(intruder, *theirs)
 
     with pytest.raises(HeadMoved):

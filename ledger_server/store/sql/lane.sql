@@ -2,8 +2,10 @@
 --
 -- Lookups by a list go through a lateral subquery each, never `= any (list)`: a
 -- statement is planned once a session, perhaps while the tables are still empty, and
--- then a scan of the whole ledger looks as cheap as a probe. One value at a time,
--- the index that holds it is the cheapest whatever the statistics say.
+-- then a scan of the whole ledger looks as cheap as a probe. For the same reason a
+-- probe asks for the nearest row in the order of the index it means, by a row
+-- comparison, and then looks whether that row is the one: no other index has that
+-- order, and a lane's session does not sort.
 
 -- name: lock
 -- Waits, at most lock_timeout, for the ledger's lane lock; held by the session.
@@ -33,9 +35,11 @@ cross join lateral (
         description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
     from ledger.transactions
     where ledger_id = %(ledger_id)s
-        and idempotency_key = asked.key
+        and idempotency_key >= asked.key
+    order by idempotency_key
     limit 1
-) as found;
+) as found
+where found.idempotency_key = asked.key;
 
 -- name: transactions_by_sequences
 -- Recorded transactions by their sequences.
@@ -70,14 +74,16 @@ cross join lateral (
     select reverses, sequence
     from ledger.transactions
     where ledger_id = %(ledger_id)s
-        and reverses = asked.sequence
+        and reverses >= asked.sequence
+    order by reverses
     limit 1
-) as found;
+) as found
+where found.reverses = asked.sequence;
 
 -- name: accounts_by_names
--- The newest versions of accounts.
+-- The newest versions of accounts, whose names come as a JSON list.
 select newest.*
-from unnest(%(names)s::text[]) as asked (name)
+from json_array_elements_text(%(names)s::json) as asked (name)
 cross join lateral (
     select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
         details_digest
@@ -110,34 +116,33 @@ where ledger_id = %(ledger_id)s;
 
 -- name: newest_account_id
 -- The highest account id given so far.
-select coalesce(max(account_id), 0)
+select account_id
 from ledger.accounts
-where ledger_id = %(ledger_id)s;
+where ledger_id = %(ledger_id)s
+order by account_id desc
+limit 1;
 
 -- name: balances
 -- Posted balances: one index probe each.
 select asked.account_id, asked.asset_id, coalesce(newest.balance_after, 0)
 from unnest(%(account_ids)s::bigint[], %(asset_ids)s::integer[]) as asked (account_id, asset_id)
 left join lateral (
-    select balance_after
+    select entries.account_id, entries.asset_id, layer, balance_after
     from ledger.entries
     where ledger_id = %(ledger_id)s
-        and entries.account_id = asked.account_id
-        and entries.asset_id = asked.asset_id
-        and layer = 0
-    order by sequence desc, index desc
+        and (entries.account_id, entries.asset_id, layer) <= (asked.account_id, asked.asset_id, 0)
+    order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
-) as newest on true;
+) as newest
+    on newest.account_id = asked.account_id
+        and newest.asset_id = asked.asset_id
+        and newest.layer = 0;
 
 -- name: vouch
--- Posted balances of bounded accounts under the owner's seal, for the fence; see 0001_journal.sql.
-select json_build_object(
-    'account_ids', account_ids, 'asset_ids', asset_ids, 'balances', balances, 'seal', seal)::text
+-- Keeps posted balances of bounded accounts, under the owner's seal, for the fence; see 0001_journal.sql.
+select set_config('ledger.vouched', json_build_object(
+    'account_ids', account_ids, 'asset_ids', asset_ids, 'balances', balances, 'seal', seal)::text, false)
 from ledger.vouch(%(account_ids)s::bigint[], %(asset_ids)s::integer[]);
-
--- name: give_vouched
--- Hands what was vouched to the fence, for the current database transaction.
-select set_config('ledger.vouched', %(vouched)s, true);
 
 -- name: entries_since
 -- What other lanes posted since the books were read: folded in, not read anew.
@@ -150,8 +155,9 @@ order by sequence, index;
 
 -- name: has_other_records_since
 -- Whether other records than transactions came since: then the books start afresh.
-select exists (select from ledger.accounts where ledger_id = %(ledger_id)s and sequence > %(after)s)
-    or exists (select from ledger.assets where ledger_id = %(ledger_id)s and sequence > %(after)s);
+(select true from ledger.accounts where ledger_id = %(ledger_id)s and sequence > %(after)s order by sequence limit 1)
+union all
+(select true from ledger.assets where ledger_id = %(ledger_id)s and sequence > %(after)s order by sequence limit 1);
 
 -- name: begin
 -- The one way writes happen.
@@ -178,80 +184,43 @@ where ledger_id = %(ledger_id)s
 -- name: insert_assets
 -- Assets, in order of sequence.
 insert into ledger.assets (ledger_id, asset_id, code, scale, sequence, record_time, created_by, hash)
-select %(ledger_id)s, asset_id, code, scale, sequence, %(record_time)s, created_by, hash
-from unnest(
-    %(asset_ids)s::integer[], %(codes)s::text[], %(scales)s::smallint[], %(sequences)s::bigint[],
-    %(created_by)s::text[], %(hashes)s::bytea[]
-) as asset (asset_id, code, scale, sequence, created_by, hash);
+select %(ledger_id)s::bigint, asset_id, code, scale, sequence, %(record_time)s::timestamptz, created_by,
+    decode(hash, 'hex')
+from json_to_recordset(%(rows)s::json) as asset (
+    asset_id integer, code text, scale smallint, sequence bigint, created_by text, hash text
+);
 
 -- name: insert_accounts
 -- Account versions, in order of sequence.
 insert into ledger.accounts (
     ledger_id, account_id, version, sequence, name, type, limits, metadata, record_time, created_by, salt, hash
 )
-select %(ledger_id)s, account_id, version, sequence, name, type, limits::jsonb, metadata::jsonb,
-    %(record_time)s, created_by, salt, hash
-from unnest(
-    %(account_ids)s::bigint[], %(versions)s::integer[], %(sequences)s::bigint[], %(names)s::text[],
-    %(types)s::smallint[], %(limits)s::text[], %(metadata)s::text[], %(created_by)s::text[],
-    %(salts)s::bytea[], %(hashes)s::bytea[]
-) as account (account_id, version, sequence, name, type, limits, metadata, created_by, salt, hash);
+select %(ledger_id)s::bigint, account_id, version, sequence, name, type, limits, metadata,
+    %(record_time)s::timestamptz, created_by, decode(salt, 'hex'), decode(hash, 'hex')
+from json_to_recordset(%(rows)s::json) as account (
+    account_id bigint, version integer, sequence bigint, name text, type smallint, limits jsonb,
+    metadata jsonb, created_by text, salt text, hash text
+);
+
+-- name: row_types
+-- The numbers of the types that rows are sent as; this database gave them.
+select 'ledger.transaction_row'::regtype::oid::bigint, 'ledger.entry_row'::regtype::oid::bigint;
 
 -- name: insert_transactions
--- The small write path: a few transactions in one statement.
+-- Transactions, in order of sequence.
 insert into ledger.transactions (
     ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
     reverses, description, metadata, external_ref, salt, hash
 )
-select %(ledger_id)s, sequence, idempotency_key, kind, effective_time, effective_time_given,
-    %(record_time)s, created_by, reverses, description, metadata::jsonb, external_ref, salt, hash
-from unnest(
-    %(sequences)s::bigint[], %(keys)s::text[], %(kinds)s::text[], %(effective_times)s::timestamptz[],
-    %(effective_times_given)s::boolean[], %(created_by)s::text[], %(reverses)s::bigint[],
-    %(descriptions)s::text[], %(metadata)s::text[], %(external_refs)s::text[], %(salts)s::bytea[],
-    %(hashes)s::bytea[]
-) as asked (
-    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
-    metadata, external_ref, salt, hash
-);
+select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash
+from unnest(%(rows)s::ledger.transaction_row[]);
 
 -- name: insert_entries
--- The small write path: their entries.
+-- The entries of the transactions just inserted.
 insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount, balance_after)
-select %(ledger_id)s, account_id, asset_id, 0, sequence, index, side, amount::numeric, balance_after::numeric
-from unnest(
-    %(account_ids)s::bigint[], %(asset_ids)s::integer[], %(sequences)s::bigint[], %(indexes)s::smallint[],
-    %(sides)s::smallint[], %(amounts)s::text[], %(balances)s::text[]
-) as entry (account_id, asset_id, sequence, index, side, amount, balance_after);
-
--- name: stage
--- The large write path's tables, made once per connection: PostgreSQL refuses COPY FROM under row security.
-create temporary table staged_transactions (like ledger.transactions) on commit delete rows;
-
--- name: stage_entries
--- See stage.
-create temporary table staged_entries (like ledger.entries) on commit delete rows;
-
--- name: copy_transactions
--- The large write path: transactions to the stage.
-copy pg_temp.staged_transactions (
-    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
-    reverses, description, metadata, external_ref, salt, hash
-) from stdin (format binary);
-
--- name: copy_entries
--- The large write path: entries to the stage.
-copy pg_temp.staged_entries (
-    ledger_id, account_id, asset_id, layer, sequence, index, side, amount, balance_after
-) from stdin (format binary);
-
--- name: unstage_transactions
--- From the stage into the journal, where every fence looks at them.
-insert into ledger.transactions select * from pg_temp.staged_transactions;
-
--- name: unstage_entries
--- From the stage into the journal, where every fence looks at them.
-insert into ledger.entries select * from pg_temp.staged_entries;
+select %(ledger_id)s::bigint, account_id, asset_id, 0, sequence, index, side, amount, balance_after
+from unnest(%(rows)s::ledger.entry_row[]);
 
 -- name: record_hash_at
 -- Resolves an unknown outcome: whose record stands at our first sequence?
@@ -270,3 +239,17 @@ select pg_backend_pid();
 select pg_terminate_backend(%(pid)s)
 from pg_stat_activity
 where pid = %(pid)s and usename = current_user;
+
+-- name: end_silent_holder
+-- Ends a session of ours that holds a lane lock and has waited for its client for seconds.
+select pg_terminate_backend(activity.pid)
+from pg_locks
+join pg_stat_activity as activity using (pid)
+where locktype = 'advisory'
+    and granted
+    and database = (select oid from pg_database where datname = current_database())
+    and (classid::bigint << 32) + objid::bigint = %(lane)s
+    and usename = current_user
+    and activity.pid <> pg_backend_pid()
+    and wait_event_type = 'Client'
+    and state_change < clock_timestamp() - interval '4 seconds';

@@ -1,10 +1,18 @@
 -- Reads: the head first, then everything at or below it. What is at or below a
 -- committed sequence never changes, so a read at a sequence is a consistent
 -- snapshot without holding one.
+--
+-- A statement is planned once a session, perhaps while the tables are still empty. So
+-- a probe asks for the nearest row in the order of the index it means, by a row
+-- comparison, and then looks whether that row is the one: no other index has that order.
 
 -- name: set_ledger
 -- Names the session's ledger for the current database transaction.
 select set_config('ledger.id', %(ledger_id)s::text, true);
+
+-- name: without_sorting
+-- For the current database transaction: a lookup has the order of the index it means, and no other plan.
+select set_config('enable_sort', 'off', true);
 
 -- name: head
 -- The ledger's head.
@@ -62,16 +70,17 @@ left join ledger.assets as asset
         and (asked.code = '' or asset.code = asked.code)
         and asset.sequence <= head.sequence
 left join lateral (
-    select balance_after, sequence
+    select entries.account_id, entries.asset_id, layer, balance_after, sequence
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = account.account_id
-        and entries.asset_id = asset.asset_id
-        and entries.layer = 0
-        and entries.sequence <= case when asked.at = 0 then head.sequence else asked.at end
-    order by entries.sequence desc, entries.index desc
+        and (entries.account_id, entries.asset_id, layer, sequence)
+            <= (account.account_id, asset.asset_id, 0, case when asked.at = 0 then head.sequence else asked.at end)
+    order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
-) as newest on true
+) as newest
+    on newest.account_id = account.account_id
+        and newest.asset_id = asset.asset_id
+        and newest.layer = 0
 left join ledger.transactions as recorded
     on recorded.ledger_id = %(ledger_id)s
         and recorded.sequence = newest.sequence
@@ -174,13 +183,11 @@ cross join lateral (
     select entries.sequence
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = %(account_id)s
-        and entries.asset_id = asset.asset_id
-        and entries.layer = 0
-        and entries.sequence <= %(at)s
-        and entries.sequence < %(position)s
-    group by entries.sequence
-    order by entries.sequence desc
+        and (entries.account_id, entries.asset_id, entries.layer) >= (%(account_id)s, asset.asset_id, 0)
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
+            < (%(account_id)s, asset.asset_id, 0, least(%(position)s, %(at)s + 1))
+    group by entries.account_id, entries.asset_id, entries.layer, entries.sequence
+    order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc
     limit %(count)s
 ) as merged
 where asset.ledger_id = %(ledger_id)s
@@ -195,13 +202,12 @@ cross join lateral (
     select entries.sequence
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = %(account_id)s
-        and entries.asset_id = asset.asset_id
-        and entries.layer = 0
-        and entries.sequence <= %(at)s
-        and entries.sequence > %(position)s
-    group by entries.sequence
-    order by entries.sequence
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
+            > (%(account_id)s, asset.asset_id, 0, %(position)s)
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
+            <= (%(account_id)s, asset.asset_id, 0, %(at)s)
+    group by entries.account_id, entries.asset_id, entries.layer, entries.sequence
+    order by entries.account_id, entries.asset_id, entries.layer, entries.sequence
     limit %(count)s
 ) as merged
 where asset.ledger_id = %(ledger_id)s
@@ -242,23 +248,31 @@ select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effe
     recorded.details_digest, coalesce(reversal.sequence, 0)
 from ledger.transactions as recorded
 left join lateral (
-    select sequence
+    select reverses, sequence
     from ledger.transactions
     where ledger_id = %(ledger_id)s
-        and reverses = recorded.sequence
-        and sequence <= %(at)s
+        and reverses >= recorded.sequence
+    order by reverses
     limit 1
-) as reversal on true
+) as reversal
+    on reversal.reverses = recorded.sequence
+        and reversal.sequence <= %(at)s
 where recorded.ledger_id = %(ledger_id)s
     and recorded.sequence = any(%(sequences)s);
 
 -- name: sequence_of_key
 -- The transaction recorded under an idempotency key.
-select sequence
-from ledger.transactions
-where ledger_id = %(ledger_id)s
-    and idempotency_key = %(key)s
-    and sequence <= %(at)s;
+select found.sequence
+from (
+    select idempotency_key, sequence
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and idempotency_key >= %(key)s
+    order by idempotency_key
+    limit 1
+) as found
+where found.idempotency_key = %(key)s
+    and found.sequence <= %(at)s;
 
 -- name: entries_of
 -- The entries of transactions, with what their accounts and assets are called.
@@ -294,12 +308,12 @@ cross join lateral (
     select entries.sequence, entries.index, entries.side, entries.amount, entries.balance_after
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = %(account_id)s
-        and entries.asset_id = asset.asset_id
-        and entries.layer = 0
+        and (entries.account_id, entries.asset_id, entries.layer) >= (%(account_id)s, asset.asset_id, 0)
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index)
+            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)
         and entries.sequence <= %(at)s
-        and (entries.sequence, entries.index) < (%(position)s, %(index)s)
-    order by entries.sequence desc, entries.index desc
+    order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc,
+        entries.index desc
     limit %(count)s
 ) as merged
 join ledger.transactions as recorded
@@ -319,12 +333,11 @@ cross join lateral (
     select entries.sequence, entries.index, entries.side, entries.amount, entries.balance_after
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = %(account_id)s
-        and entries.asset_id = asset.asset_id
-        and entries.layer = 0
-        and entries.sequence <= %(at)s
-        and (entries.sequence, entries.index) > (%(position)s, %(index)s)
-    order by entries.sequence, entries.index
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index)
+            > (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
+            <= (%(account_id)s, asset.asset_id, 0, %(at)s)
+    order by entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index
     limit %(count)s
 ) as merged
 join ledger.transactions as recorded

@@ -138,10 +138,9 @@ cross join lateral (
     select entries.balance_after
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
-        and entries.account_id = summed.account_id
-        and entries.asset_id = summed.asset_id
-        and entries.layer = 0
-        and entries.sequence <= %(at)s
-    order by entries.sequence desc, entries.index desc
+        and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
+            <= (summed.account_id, summed.asset_id, 0, %(at)s)
+    order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc,
+        entries.index desc
     limit 1
 ) as newest;

@@ -1,0 +1,39 @@
+"""What drafts name: what must be in the books before they are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger_server.domain.accounts import AccountDraft, AssetDraft
+from ledger_server.domain.decisions import Draft
+from ledger_server.domain.transactions import PostDraft
+from ledger_server.store.books import Wanted
+
+
+def wanted(drafts: Iterable[Draft]) -> Wanted:
+    """Everything that the drafts name."""
+    wanted = Wanted()
+    accounts, assets, keys, places = wanted.accounts, wanted.assets, wanted.keys, wanted.places
+    for draft in drafts:
+        if isinstance(draft, PostDraft):
+            for account, _, _, asset in draft.entries:
+                accounts.add(account)
+                assets.add(asset)
+                places.add((account, asset))
+            if draft.idempotency_key:
+                keys.add(draft.idempotency_key)
+        elif isinstance(draft, AccountDraft):
+            accounts.add(draft.name)
+            assets.update(draft.limits)
+            wanted.opens_accounts = True
+        elif isinstance(draft, AssetDraft):
+            assets.add(draft.code)
+            wanted.creates_assets = True
+        else:
+            if draft.idempotency_key:
+                keys.add(draft.idempotency_key)
+            if isinstance(draft.origin, str):
+                keys.add(draft.origin)
+            else:
+                wanted.origins.add(draft.origin)
+    return wanted

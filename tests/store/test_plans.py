@@ -1,0 +1,118 @@
+"""Which index each lookup goes by, whatever the statistics say.
+
+Statements are planned once a session. A plan made while a table was empty, or for a
+database of many tiny ledgers, must not read a large ledger whole: once, a session
+that was opened in the first seconds of a database looked keys up by reading every
+transaction of the ledger, a hundred times slower than its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+from clusters import Database
+
+from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
+from ledger_server.store.sql import Statement, statements
+
+_LANE, _READING = statements("lane"), statements("reading")
+
+# Each lookup, and the indexes that it may use.
+LANE_LOOKUPS = {
+    "head": {"heads_pkey"},
+    "transactions_by_keys": {"transactions_key"},
+    "transactions_by_sequences": {"transactions_pkey"},
+    "entries_by_sequences": {"entries_sequence"},
+    "reversals_by_origins": {"transactions_reverses"},
+    "accounts_by_names": {"accounts_ledger_id_name_version_key"},
+    "accounts_by_ids": {"accounts_pkey"},
+    "newest_account_id": {"accounts_pkey"},
+    "balances": {"entries_pkey"},
+    "entries_since": {"entries_sequence"},
+    "has_other_records_since": {"accounts_ledger_id_sequence_key", "assets_ledger_id_sequence_key"},
+    "move_head": {"heads_pkey"},
+}
+READ_LOOKUPS_UNSORTED = {"sequence_of_key": {"transactions_key"}}
+READ_LOOKUPS = {
+    "account_entries_down": {"entries_pkey", "transactions_pkey"},
+    "account_entries_up": {"entries_pkey", "transactions_pkey"},
+    "account_sequences_down": {"entries_pkey"},
+    "account_sequences_up": {"entries_pkey"},
+    "sequences_down": {"transactions_pkey"},
+    "sequences_up": {"transactions_pkey"},
+    "reversal_sequences_down": {"transactions_reversals"},
+    "reversal_sequences_up": {"transactions_reversals"},
+}
+_INDEX = re.compile(r"using (\w+) on \w+")
+
+_FILL = """
+    set session_replication_role = replica;
+    insert into ledger.directory (ledger_id, name) overriding system value
+        select ledger, 'l' || ledger from generate_series(1, {ledgers}) as ledger;
+    insert into ledger.heads (ledger_id, sequence, hash, record_time)
+        select ledger, {rows} + 1, decode(repeat('00', 32), 'hex'), now()
+        from generate_series(1, {ledgers}) as ledger;
+    insert into ledger.accounts (ledger_id, account_id, version, sequence, name, type, metadata, record_time,
+            created_by, salt, hash)
+        select ledger, number, 1, number + 1, 'a' || number, 1, '{{}}', now(), 'test',
+            decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex')
+        from generate_series(1, {ledgers}) as ledger, generate_series(1, {accounts}) as number;
+    insert into ledger.transactions (ledger_id, sequence, idempotency_key, kind, effective_time,
+            effective_time_given, record_time, created_by, description, metadata, external_ref, salt, hash)
+        select ledger, number + 1, md5(number::text), '', now(), false, now(), 'test', '', '{{}}', '',
+            decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex')
+        from generate_series(1, {ledgers}) as ledger, generate_series(1, {rows}) as number;
+    insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount,
+            balance_after)
+        select ledger, 1 + number % {accounts}, 1, 0, number + 1, side, 1 + side, 1, 1
+        from generate_series(1, {ledgers}) as ledger, generate_series(1, {rows}) as number,
+            generate_series(0, 1) as side;
+"""
+# How many ledgers, with how many accounts and transactions each, and whether they are analyzed.
+SHAPES = {
+    "empty": (0, 0, 0, False),
+    "young": (1, 10, 200, False),
+    "many tiny": (3000, 2, 1, True),
+    "few accounts": (1, 2, 2000, True),
+    "one account in two ledgers": (2, 1, 2000, True),
+}
+
+
+def _indexes(connection: psycopg.Connection[tuple[str]], statement: Statement) -> set[str]:
+    connection.execute(b"prepare lookup as " + statement.numbered)
+    nulls = ", ".join(["null"] * len(statement.parameters))
+    plan = connection.execute(f"explain execute lookup{f'({nulls})' if nulls else ''}".encode()).fetchall()
+    connection.execute("deallocate lookup")
+    text = "\n".join(row[0] for row in plan)
+    assert not re.search(r"Seq Scan on (transactions|entries|accounts)", text), text
+    return {match[1] for match in _INDEX.finditer(text)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Database, shape: str) -> None:
+    ledgers, accounts, rows, is_analyzed = SHAPES[shape]
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        if ledgers:
+            owner.execute(_FILL.format(ledgers=ledgers, accounts=accounts, rows=rows).encode())
+        if is_analyzed:
+            owner.execute("vacuum analyze")
+
+    found, expected = {}, {}
+    unsorted = ("set enable_seqscan = off", "set enable_sort = off")
+    for file, settings, lookups in (
+        (_LANE, LANE_SETTINGS, LANE_LOOKUPS),
+        (_READING, READ_SETTINGS, READ_LOOKUPS),
+        (_READING, (*READ_SETTINGS, *unsorted), READ_LOOKUPS_UNSORTED),
+    ):
+        with psycopg.connect(database.app_url, autocommit=True) as connection:
+            for setting in settings:
+                connection.execute(setting.encode())
+            for name, indexes in lookups.items():
+                used = _indexes(connection, getattr(file, name))
+                # A ledger's assets are few, and read by whichever.
+                found[name] = {index for index in used if not index.startswith("assets")}
+                expected[name] = {index for index in indexes if not index.startswith("assets")}
+
+    assert found == expected
