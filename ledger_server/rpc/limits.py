@@ -12,6 +12,8 @@ OPERATIONS_MAX = 8_192
 BATCH_ENTRIES_MAX = 65_536
 ACCOUNTS_PER_BATCH_MAX = 1_000
 BALANCES_PER_BATCH_MAX = 1_000
+# One for each asset: far more than a ledger has, far fewer than fit into a message.
+LIMITS_PER_ACCOUNT_MAX = 1_000
 PAGE_SIZE_DEFAULT = 20
 PAGE_SIZE_MAX = 1_000
 PAGE_BYTES_MAX = 3 * 1024 * 1024
@@ -32,6 +34,7 @@ PUBLISHED: dict[str, int] = {
     "entries_per_transaction_max": ENTRIES_MAX,
     "accounts_per_batch_max": ACCOUNTS_PER_BATCH_MAX,
     "balances_per_batch_max": BALANCES_PER_BATCH_MAX,
+    "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,
     "page_size_default": PAGE_SIZE_DEFAULT,
     "page_size_max": PAGE_SIZE_MAX,
     "page_bytes_max": PAGE_BYTES_MAX,

@@ -92,6 +92,10 @@ class Form:
         """Free key-value pairs."""
         if not given:
             return {}
+        # A message holds a million keys: as many as are far too many are counted, not judged.
+        if len(given) > names.METADATA_KEYS_MAX:
+            self.fault(field, f"has {len(given)} keys; at most {names.METADATA_KEYS_MAX} are allowed")
+            return {}
         metadata = dict(given)
         for path, fault in names.metadata_faults(metadata):
             self.fault(field + path, fault)
@@ -168,17 +172,9 @@ def post_draft(
     metadata = form.metadata(request.metadata)
     if form.violations:
         form.judge()
-    return PostDraft(
-        entries,
-        key,
-        kind,
-        effective_time,
-        description,
-        metadata,
-        external_ref,
-        created_by,
-        isinstance(request, ledger_pb.PostRequest) and request.validate_only,
-    )
+    is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
+    content = (entries, key, kind, effective_time, description, metadata, external_ref)
+    return PostDraft(*content, created_by, is_trial)
 
 
 def reverse_draft(
@@ -245,6 +241,10 @@ def account_draft(
     if int(given.type) not in NORMAL_SIGN:
         form.fault(f"{field}.type", "must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE")
     bounds: dict[str, Limit] = {}
+    if len(given.limits) > limits.LIMITS_PER_ACCOUNT_MAX:
+        most = limits.LIMITS_PER_ACCOUNT_MAX
+        form.fault(f"{field}.limits", f"has {len(given.limits)}; at most {most} are allowed")
+        return None
     for index, limit in enumerate(given.limits):
         _limit(limit, bounds, form, f"{field}.limits[{index}]")
     metadata = form.metadata(given.metadata, f"{field}.metadata")

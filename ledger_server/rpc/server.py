@@ -6,7 +6,7 @@ import socket
 import threading
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from ledger.v1 import (
     account_service_pb2,
@@ -19,6 +19,7 @@ from ledger.v1 import (
 
 from ledger_server.rpc import limits
 from ledger_server.rpc.account_servicer import AccountServicer
+from ledger_server.rpc.health import Health
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
@@ -38,6 +39,7 @@ WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
 # gRPC's own cap, without ErrorInfo, far behind the admission.
 CONCURRENT_RPCS_MAX = 1024
 _DATABASE_LOOK_S = 1.0
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # Once no call is in flight only health's open streams are left, which never end by
 # themselves, and answers on their way out.
 _STREAMS_GRACE_S = 2.0
@@ -96,10 +98,10 @@ class Server:
         ledger_admin_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server(
             LedgerAdminServicer(ledgers, info), self._server
         )
-        self._health = health.HealthServicer()
+        self._health = Health(SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (*SERVICES, _HEALTH, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._watch_database, name="health", daemon=True)
@@ -118,7 +120,7 @@ class Server:
         """Starts to answer; health says SERVING."""
         self._ledgers.start()
         self._server.start()
-        self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(health_pb2.HealthCheckResponse.SERVING)
         self._watch.start()
 
     def drain(self, grace_s: float) -> None:
@@ -128,7 +130,7 @@ class Server:
         UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done.
         """
         self._stopping.set()
-        self._health.enter_graceful_shutdown()
+        self._health.drain()
         self._admission.drain()
         idle = threading.Event()
         deadline_s = grace_s
@@ -138,11 +140,8 @@ class Server:
         self._server.stop(min(grace_s, _STREAMS_GRACE_S)).wait()
         self._ledgers.stop(grace_s)
         self._admission.close()
+        self._health.close()
         self._pool.shutdown(wait=False)
-
-    def _say(self, state: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for name in ("", *SERVICES):
-            self._health.set(name, state)
 
     def _watch_database(self) -> None:
         """Health follows the database: NOT_SERVING while it does not answer."""
@@ -151,7 +150,7 @@ class Server:
             answers = self._ledgers.reads.is_serving()
             if answers != serving:
                 serving = answers
-                self._say(
+                self._health.set(
                     health_pb2.HealthCheckResponse.SERVING
                     if serving
                     else health_pb2.HealthCheckResponse.NOT_SERVING

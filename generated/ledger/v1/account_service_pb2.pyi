@@ -55,7 +55,8 @@ class AccountDraft(_message.Message):
     """What it stands for; must be given."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.BalanceLimit]:
-        """Bounds on its balances, at most one for each asset; the assets must exist.
+        """Bounds on its balances, at most one for each asset and 1,000 in all; the
+        assets must exist.
         A bound that excludes zero is refused, since a new account is at zero.
         """
 

@@ -10,8 +10,9 @@ behind the work. While the server drains, new calls are answered SHUTTING_DOWN.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import wraps
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from ledger_server.rpc.answering import abort
 
 _REFUSING_THREADS = 2
 _STREAM_THREADS = 4
+_WATCH_THREADS = 4
 # Health must answer when nothing else does; its Watch holds no thread.
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection."
@@ -64,6 +66,8 @@ class Admission(grpc.ServerInterceptor):
         self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="refuse")
         # An open stream holds a thread for as long as it likes: never a call's.
         self._streams = ThreadPoolExecutor(_STREAM_THREADS, thread_name_prefix="stream")
+        # A watcher holds one only until it was told, but may be slow to send and to read.
+        self._watches = ThreadPoolExecutor(_WATCH_THREADS, thread_name_prefix="watch")
         self._draining = False
 
     def drain(self) -> None:
@@ -74,6 +78,7 @@ class Admission(grpc.ServerInterceptor):
         """Ends the refusing threads."""
         self._refusing.shutdown(wait=False)
         self._streams.shutdown(wait=False)
+        self._watches.shutdown(wait=False)
 
     def intercept_service(
         self,
@@ -82,8 +87,10 @@ class Admission(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Runs on gRPC's one serving thread: it decides and never waits."""
         handler = continuation(details)
-        if handler is None or details.method.startswith(_HEALTH):
-            return handler
+        if handler is None:
+            return None
+        if details.method.startswith(_HEALTH):
+            return _parsing(handler) if handler.unary_stream is None else self._on_watches(handler)
         if details.method.startswith(_REFLECTION):
             return self._on_streams(handler)
         if self._draining:
@@ -105,30 +112,65 @@ class Admission(grpc.ServerInterceptor):
         if stream is None:
             return handler
 
+        def parsed(requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            for request in requests:
+                _refuse_garbage(request, context)
+                yield request
+
         def converse(requests: Any, context: grpc.ServicerContext) -> Any:
-            return stream(requests, context)
+            return stream(parsed(requests, context), context)
 
         converse.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
         return grpc.stream_stream_rpc_method_handler(
-            converse, handler.request_deserializer, handler.response_serializer
+            converse, _or_garbage(handler.request_deserializer), handler.response_serializer
+        )
+
+    def _on_watches(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        stream = handler.unary_stream
+        assert stream is not None
+
+        # How gRPC runs a stream is written on its function: `wraps` keeps it.
+        @wraps(stream)
+        def watch(request: Any, context: grpc.ServicerContext, *more: Any) -> Any:
+            _refuse_garbage(request, context)
+            return stream(request, context, *more)
+
+        watch.experimental_thread_pool = self._watches  # type: ignore[attr-defined]
+        return grpc.unary_stream_rpc_method_handler(
+            watch, _or_garbage(handler.request_deserializer), handler.response_serializer
         )
 
     def _refusal(
         self, handler: grpc.RpcMethodHandler[Any, Any], refusal: Refusal
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        def refuse(request: Any, context: grpc.ServicerContext) -> Any:
+        def refuse(requests: Any, context: grpc.ServicerContext) -> Any:
             abort(context, refusal)
 
         # Read by gRPC when it picks the pool for a handler, as its own health service does.
         refuse.experimental_thread_pool = self._refusing  # type: ignore[attr-defined]
-        return grpc.unary_unary_rpc_method_handler(refuse, None, handler.response_serializer)
+        # As of a stream of requests, so that saying no does not wait for a message that may never come.
+        return grpc.stream_unary_rpc_method_handler(refuse, None, handler.response_serializer)
 
 
 def _parsing(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
     """The unary handler, with bytes that do not parse answered INVALID_ARGUMENT."""
     parse, behave = handler.request_deserializer, handler.unary_unary
-    if parse is None or behave is None:
+    if behave is None:
         return handler
+
+    def behave_or_refuse(request: Any, context: grpc.ServicerContext) -> Any:
+        _refuse_garbage(request, context)
+        return behave(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(
+        behave_or_refuse, _or_garbage(parse), handler.response_serializer
+    )
+
+
+def _or_garbage(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """The parser, which answers _Garbage where it would raise: gRPC would say INTERNAL, and log it."""
+    if parse is None:
+        return None
 
     def parse_or_garbage(data: bytes) -> Any:
         try:
@@ -136,17 +178,15 @@ def _parsing(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[
         except Exception:
             return _Garbage()
 
-    def behave_or_refuse(request: Any, context: grpc.ServicerContext) -> Any:
-        if isinstance(request, _Garbage):
-            abort(
-                context,
-                ValidationFailed(
-                    "the request's bytes are not a message of this method",
-                    violations=(Violation("", "does not parse as protobuf"),),
-                ),
-            )
-        return behave(request, context)
+    return parse_or_garbage
 
-    return grpc.unary_unary_rpc_method_handler(
-        behave_or_refuse, parse_or_garbage, handler.response_serializer
-    )
+
+def _refuse_garbage(request: Any, context: grpc.ServicerContext) -> None:
+    if isinstance(request, _Garbage):
+        abort(
+            context,
+            ValidationFailed(
+                "the request's bytes are not a message of this method",
+                violations=(Violation("", "does not parse as protobuf"),),
+            ),
+        )
