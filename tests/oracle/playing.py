@@ -13,7 +13,7 @@ from oracle.reference import Reference
 
 def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Reference) -> Drive:
     """Takes the steps on fresh books, each compared. Raises AssertionError where the two sides differ."""
-    with cluster.database() as database, closing(Drive(database.app_url, reference())) as drive:
+    with cluster.database() as database, closing(Drive(cluster, database.app_url, reference())) as drive:
         for name, *arguments in steps:
             getattr(drive, name)(*arguments)
         return drive

@@ -9,8 +9,8 @@ import pytest
 from torture.checker import check
 from torture.corruptions import CORRUPTIONS, Corruption
 from torture.history import OK, UNKNOWN, History, Log, read_logs
-from torture.report import faults, powerless
-from torture.rounds import Row
+from torture.report import STRIKES_WITH_POWER, faults, powerless, skipped
+from torture.rows import Row
 from torture.sound import sound_history
 
 SEEDS = range(1, 9)
@@ -77,14 +77,39 @@ def test_a_call_without_an_answer_and_half_a_line_are_unknown(tmp_path: Path) ->
 
 
 def test_a_run_without_unknown_outcomes_of_both_kinds_fails() -> None:
-    assert powerless([Row("a", 3, unknown_committed=1), Row("b", 3, unknown_not_committed=1)]) == []
-    for row in (Row("a", 3), Row("a", 3, unknown_committed=1), Row("a", 3, unknown_not_committed=1)):
+    def dark(there: int, not_there: int, struck: int = STRIKES_WITH_POWER) -> Row:
+        return Row(
+            "a", 20, struck, unknown_committed=there, unknown_not_committed=not_there, leaves_unknown=True
+        )
+
+    assert powerless([dark(1, 0), dark(0, 1)]) == []
+    assert powerless([dark(0, 0, STRIKES_WITH_POWER - 1)]) == []
+    for row in (dark(0, 0), dark(1, 0), dark(0, 1)):
         assert any("no power" in sentence for sentence in faults([row]))
 
 
 def test_a_slow_recovery_and_a_violation_fail_the_run() -> None:
-    row = Row("a", 3, unknown_committed=1, unknown_not_committed=1, recovery_max_s=5.1)
+    row = Row("a", 3, 3, recovery_max_s=5.1)
 
     assert len(faults([row])) == 1
     row.violations.append("numbering: 7 is missing")
     assert len(faults([row])) == 2
+
+
+def test_a_fault_that_never_struck_fails_the_run() -> None:
+    assert faults([Row("a", 3, 0)]) == ["a: never struck"]
+    assert faults([Row("a", 3, 1)]) == []
+
+
+@pytest.mark.parametrize(
+    ("ci", "fails_ci", "fails"), [("1", True, True), ("1", False, False), ("", True, False)]
+)
+def test_a_skipped_fault_is_said_loudly_and_fails_only_where_ci_must_have_it(
+    monkeypatch: pytest.MonkeyPatch, ci: str, fails_ci: bool, fails: bool
+) -> None:
+    monkeypatch.setenv("LEDGER_CI", ci)
+    row = Row("a", 0, skipped="strace is missing", skipping_fails_ci=fails_ci)
+
+    assert bool(faults([row])) == fails
+    (sentence,) = skipped([row])
+    assert sentence.startswith("SKIPPED a: strace is missing")

@@ -1,0 +1,96 @@
+"""However drafts are cut into batches, the same becomes of them; an atomic batch becomes nothing or all."""
+
+from __future__ import annotations
+
+from callers import refusal_of
+from metamorphic.seeds import seeds
+from metamorphic.staging import Outcome, Stage, Stamps
+from metamorphic.stories import Story, key_of
+
+# A write of more than so many is a large one, whatever way it takes.
+LARGE_FROM = 32
+
+
+def is_varied(outcomes: list[Outcome]) -> bool:
+    """Whether a story has everything in it that these properties are about."""
+    reasons = {refusal.reason for refusal, _, _ in outcomes if refusal}
+    posted = [transaction for _, transaction, replayed in outcomes if transaction and not replayed]
+    replays = [transaction for _, transaction, replayed in outcomes if transaction and replayed]
+    return (
+        len(reasons) > 2
+        and len(posted) >= LARGE_FROM
+        and any(one.reverses for one in posted)
+        and bool(replays)
+    )
+
+
+@seeds(quick=2, slow=40)
+def test_a_batch_equals_its_drafts_one_by_one_to_the_hash(
+    stages: list[Stage], stamps: Stamps, seed: int
+) -> None:
+    """By writes of one, by one large write, and by writes of every size in turn."""
+    story = Story(seed)
+    drafts = story.drafts(90)
+    cuts = story.cut(drafts, size_max=60)
+    alone, together, mixed = (stage.open_book(f"cut:{seed}") for stage in stages)
+
+    stamps.start_over()
+    one_by_one = [alone.tell(draft) for draft in drafts]
+    stamps.start_over()
+    in_one = together.tell_all(drafts)
+    stamps.start_over()
+    in_cuts = [outcome for cut in cuts for outcome in mixed.tell_all(cut)]
+
+    assert is_varied(one_by_one)
+    assert in_one == one_by_one
+    assert in_cuts == one_by_one
+    assert together.everything() == mixed.everything() == alone.everything()
+
+
+@seeds(quick=2, slow=30)
+def test_an_atomic_batch_without_a_refusal_equals_its_drafts(
+    stages: list[Stage], stamps: Stamps, seed: int
+) -> None:
+    alone, together = (stage.open_book(f"all:{seed}") for stage in stages[:2])
+    drafts = Story(seed).drafts(90)
+    stamps.start_over()
+    told = [(draft, alone.tell(draft)) for draft in drafts]
+    # A refused draft leaves no trace, so the others stand without it.
+    accepted = [(draft, outcome) for draft, outcome in told if outcome[0] is None]
+
+    stamps.start_over()
+    outcomes = together.tell_all([draft for draft, _ in accepted], atomic=True)
+
+    assert len(accepted) < len(told)
+    assert outcomes == [outcome for _, outcome in accepted]
+    assert together.everything() == alone.everything()
+
+
+@seeds(quick=2, slow=30)
+def test_an_atomic_batch_with_a_refusal_leaves_nothing_at_all(
+    stages: list[Stage], stamps: Stamps, seed: int
+) -> None:
+    """Neither record nor key, nor anything in the lane's memory that later drafts could meet."""
+    touched, untouched = (stage.open_book(f"none:{seed}") for stage in stages[:2])
+    story = Story(seed)
+    first, group = story.drafts(20), story.drafts(50)
+    for book in (touched, untouched):
+        stamps.start_over()
+        book.tell_all(first)
+    before = touched.everything()
+    known = {key_of(draft) for draft in first}
+
+    outcomes = touched.tell_all(group, atomic=True)
+
+    reasons = [refusal.reason for refusal, _, _ in outcomes if refusal]
+    assert len(reasons) == len(group)
+    assert len(reasons) - reasons.count("ATOMIC_GROUP_REFUSED") == 1
+    assert touched.everything() == before
+    for key in {key_of(draft) for draft in group} - known - {""}:
+        assert refusal_of(lambda key=key: touched.transaction(key)).reason == "TRANSACTION_NOT_FOUND"
+    later = []
+    for book in (touched, untouched):
+        stamps.start_over()
+        later.append(book.tell_all(group))
+    assert later[0] == later[1]
+    assert touched.everything() == untouched.everything()

@@ -1,0 +1,81 @@
+"""PostgreSQL's processes, and what is done to them: killed, or stopped for a while."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from torture.replaying import LEDGER
+from torture.stage import Stage
+
+# Those who write and flush for the sessions.
+_WRITERS = ("walwriter", "checkpointer", "background writer")
+
+
+def postmaster_pid(stage: Stage) -> int:
+    """The process to kill for the whole PostgreSQL."""
+    with psycopg.connect(stage.owner_url()) as connection:
+        row = connection.execute("select setting from pg_settings where name = 'data_directory'").fetchone()
+    assert row is not None
+    return int((Path(row[0]) / "postmaster.pid").read_text().split()[0])
+
+
+def backend_pids(stage: Stage) -> list[int]:
+    """The backends that serve the ledger, those at work first."""
+    with psycopg.connect(stage.owner_url()) as connection:
+        rows = connection.execute(
+            "select pid from pg_stat_activity where application_name = 'ledger'"
+            " and datname = current_database() order by state = 'active' desc, query_start desc"
+        ).fetchall()
+    return [pid for (pid,) in rows]
+
+
+def writer_pids(stage: Stage) -> list[int]:
+    """PostgreSQL's own processes that make writes durable."""
+    with psycopg.connect(stage.owner_url()) as connection:
+        rows = connection.execute(
+            "select pid from pg_stat_activity where backend_type = any (%s)", [list(_WRITERS)]
+        ).fetchall()
+    return [pid for (pid,) in rows]
+
+
+def lane_holder(stage: Stage) -> int | None:
+    """The backend that holds the lane lock of the callers' ledger, if one does at this moment."""
+    with psycopg.connect(stage.owner_url()) as connection:
+        row = connection.execute(
+            "select pid from pg_locks"
+            " join pg_database on pg_database.oid = pg_locks.database and datname = current_database()"
+            " join ledger.directory on ledger_id = objid::bigint"
+            " where locktype = 'advisory' and granted and name = %s",
+            [LEDGER],
+        ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def end_sessions(connection: psycopg.Connection[tuple[int]]) -> None:
+    """Ends every session of the service."""
+    connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'ledger' and datname = current_database()"
+    )
+
+
+def kill_9(pid: int) -> None:
+    """SIGKILL, of a process of the torture's own PostgreSQL."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """SIGSTOP, and SIGCONT at the end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,14 @@
+"""All animals of the zoo, floor by floor; those of the lane come last, where the code moves most."""
+
+from __future__ import annotations
+
+from zoo import of_the_callers, of_the_domain, of_the_lane, of_the_schema, of_the_statements, of_the_wire
+
+ANIMALS = (
+    *of_the_domain.ANIMALS,
+    *of_the_schema.ANIMALS,
+    *of_the_statements.ANIMALS,
+    *of_the_wire.ANIMALS,
+    *of_the_callers.ANIMALS,
+    *of_the_lane.ANIMALS,
+)

@@ -1,0 +1,204 @@
+"""Faults in the migrations: a fence that is open, a right too many."""
+
+from __future__ import annotations
+
+from zoo.animal import Animal, Plant
+
+_JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
+_PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
+_FENCES = "tests/store/test_fences.py::"
+_REFUSES = _FENCES + "test_the_database_refuses[pg18-"
+
+ANIMALS = (
+    Animal(
+        "trigger dropped: append-only",
+        "The owner of the tables can change an amount that was recorded.",
+        (
+            Plant(
+                _JOURNAL,
+                "array['directory', 'ledgers', 'assets', 'accounts', 'transactions', 'entries']",
+                "array['directory', 'ledgers', 'assets', 'accounts', 'transactions']",
+            ),
+        ),
+        (_FENCES + "test_not_even_the_owner_changes_or_removes_what_is_recorded[pg18-entries]",),
+    ),
+    Animal(
+        "trigger dropped: reversals",
+        "A bug can record a reversal of nothing, or of a reversal.",
+        (
+            Plant(
+                _JOURNAL,
+                "create trigger reversals_have_origins after insert on ledger.transactions\n"
+                "    referencing new table as inserted for each statement"
+                " execute function ledger.reversals_have_origins();\n",
+                "",
+            ),
+        ),
+        (_REFUSES + "a_reversal_of_a_reversal]", _REFUSES + "a_reversal_of_no_transaction]"),
+    ),
+    Animal(
+        "trigger dropped: full span at COMMIT",
+        "A head can be committed that is ahead of its records: the journal has a gap.",
+        (
+            Plant(
+                _JOURNAL,
+                "create constraint trigger head_span_full after insert or update of sequence on",
+                "create constraint trigger head_span_full after insert or update of epoch on",
+            ),
+        ),
+        (
+            _REFUSES + "the_head_moves_and_nothing_is_recorded]",
+            _REFUSES + "a_transaction_without_entries]",
+        ),
+    ),
+    Animal(
+        "fence that counts and does not compare",
+        "Records can be numbered with a gap, or twice, as long as their last number fits.",
+        (Plant(_JOURNAL, "span.first <> head.filled + 1\n        or ", ""),),
+        (_REFUSES + "an_account_at_an_old_sequence_and_none_at_the_next]",),
+    ),
+    Animal(
+        "imbalance by asset unseen",
+        "A bug can record a transaction that takes dollars and gives euros out of nothing.",
+        (
+            Plant(
+                _JOURNAL, "        group by sequence, asset_id, layer\n", "        group by sequence, layer\n"
+            ),
+        ),
+        (_REFUSES + "two_assets_that_balance_only_together]",),
+    ),
+    Animal(
+        "> for <> in the balance fence",
+        "A bug can record a transaction with more credits than debits.",
+        (
+            Plant(
+                _JOURNAL,
+                "having sum(case side when 1 then amount else -amount end) <> 0",
+                "having sum(case side when 1 then amount else -amount end) > 0",
+            ),
+        ),
+        (_REFUSES + "credits_that_are_not_the_debits]",),
+    ),
+    Animal(
+        "unknown balance believed",
+        "Where nothing is vouched, the fence of bounded accounts believes any balance it is told.",
+        (
+            Plant(
+                _JOURNAL,
+                "                    is distinct from first_of_batch.before",
+                "                    <> first_of_batch.before",
+            ),
+        ),
+        (
+            _REFUSES + "a_bounded_balance_for_which_nothing_is_vouched]",
+            _REFUSES + "a_forged_seal]",
+        ),
+    ),
+    Animal(
+        "seal without its sequence",
+        "An old balance, from before the money was spent, opens the fence again.",
+        (Plant(_JOURNAL, "vouching.secret, $1, $2, $3, $4, $5", "vouching.secret, $1, $3, $4, $5"),),
+        (_REFUSES + "what_was_vouched_at_an_earlier_head]",),
+    ),
+    Animal(
+        "bound judged in the wrong sense",
+        "The database lets a wallet fall below its minimum when a bug asks for it.",
+        (
+            Plant(
+                _JOURNAL,
+                "sign * balance_after < sign * before and sign * balance_after < balance_min",
+                "sign * balance_after > sign * before and sign * balance_after < balance_min",
+            ),
+        ),
+        (_REFUSES + "a_bound_that_is_passed]",),
+    ),
+    Animal(
+        "head that moves back",
+        "A bug can take the newest records out of the journal by moving its head before them.",
+        (Plant(_JOURNAL, "        or new.sequence < old.sequence\n", ""),),
+        (_REFUSES + "the_head_moves_backwards]",),
+    ),
+    Animal(
+        "key not unique",
+        "Two servers that meet record one payment twice under its one key.",
+        (Plant(_JOURNAL, "create unique index transactions_key", "create index transactions_key"),),
+        (_REFUSES + "a_key_that_was_used]",),
+    ),
+    Animal(
+        "reversal not unique",
+        "Two servers that meet pay one refund out twice.",
+        (Plant(_JOURNAL, "create unique index transactions_reverses", "create index transactions_reverses"),),
+        (_REFUSES + "a_second_reversal]",),
+    ),
+    Animal(
+        "policy for everybody",
+        "A session of one tenant reads every other tenant's accounts.",
+        (
+            Plant(
+                _JOURNAL,
+                "' using (ledger_id = nullif(current_setting(''ledger.id'', true), '''')::bigint)'",
+                "' using (true)'",
+            ),
+        ),
+        (
+            _FENCES + "test_a_session_sees_its_own_ledger_only[pg18-None]",
+            "tests/store/test_reading.py::test_a_session_that_names_no_ledger_sees_nothing",
+        ),
+    ),
+    Animal(
+        "no ledger named, every ledger seen",
+        "A session that forgot to name its ledger reads all of them.",
+        (
+            Plant(
+                _JOURNAL,
+                "' using (ledger_id = nullif(current_setting(''ledger.id'', true), '''')::bigint)'",
+                "' using (ledger_id = coalesce(nullif(current_setting(''ledger.id'', true), '''')::bigint,"
+                " ledger_id))'",
+            ),
+        ),
+        (
+            _FENCES + "test_a_session_sees_its_own_ledger_only[pg18-None]",
+            "tests/store/test_reading.py::test_a_session_that_names_no_ledger_sees_nothing",
+        ),
+    ),
+    Animal(
+        "right to update records",
+        "The service's role may rewrite what was recorded once a trigger is off.",
+        (
+            Plant(
+                _JOURNAL,
+                "grant update (sequence, hash, record_time, epoch) on ledger.heads to ledger_app;",
+                "grant update (sequence, hash, record_time, epoch) on ledger.heads to ledger_app;\n"
+                "grant update on ledger.entries to ledger_app;",
+            ),
+        ),
+        (
+            _FENCES + "test_the_service_may_not_change_or_remove_what_is_recorded[pg18-entries]",
+            "tests/store/test_posting.py::test_the_service_role_can_neither_change_nor_remove_a_record",
+        ),
+    ),
+    Animal(
+        "functions for everybody",
+        "Any role can put a fence of ours on a table of its own and make the head count strangers' rows.",
+        (Plant(_JOURNAL, "revoke all on all functions in schema ledger from public;\n", ""),),
+        (_FENCES + "test_no_function_of_ours_is_everybodys[pg18]",),
+    ),
+    Animal(
+        "vouching after writing",
+        "A balance is sealed for a head that is rolled back, and opens the fence for another history.",
+        (
+            Plant(
+                _PROBES,
+                "if pg_current_xact_id_if_assigned() is not null then",
+                "if false then",
+            ),
+        ),
+        (_REFUSES + "vouching_for_a_head_that_may_be_rolled_back]",),
+    ),
+    Animal(
+        "NaN for an amount",
+        "An amount that is no number passes every comparison and spoils every sum after it.",
+        (Plant(_JOURNAL, " check (amount > 0 and amount <> 'NaN')", " check (amount > 0)"),),
+        (_REFUSES + "an_amount_that_is_no_number]",),
+    ),
+)

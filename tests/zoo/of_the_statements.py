@@ -1,0 +1,168 @@
+"""Faults in the statements: a row too many or too few, a condition left out."""
+
+from __future__ import annotations
+
+from zoo.animal import Animal, Plant
+
+_READING = "ledger_server/store/sql/reading.sql"
+_LANE = "ledger_server/store/sql/lane.sql"
+_LISTS = "tests/service/test_transaction_lists.py::"
+
+ANIMALS = (
+    Animal(
+        "ledger_id missing in one WHERE",
+        "Behind row security's back a balance is read from another tenant's account of the same number.",
+        (
+            Plant(
+                _READING,
+                "    where entries.ledger_id = %(ledger_id)s\n"
+                "        and (entries.account_id, entries.asset_id, layer, sequence)\n",
+                "    where (entries.account_id, entries.asset_id, layer, sequence)\n",
+            ),
+        ),
+        ("tests/test_house_statements.py::test_every_table_of_a_statement_is_held_to_its_ledger",),
+    ),
+    Animal(
+        "<= for < at the end of a time range",
+        "What happened at midnight is in the report of both days.",
+        (Plant(_READING, "effective_time < %(effective_until)s", "effective_time <= %(effective_until)s"),),
+        (_LISTS + "test_a_filter_shows_what_matches_and_nothing_else[effective_time-1]",),
+    ),
+    Animal(
+        "> for >= at the start of a time range",
+        "What happened at midnight is in the report of neither day.",
+        (Plant(_READING, "effective_time >= %(effective_from)s", "effective_time > %(effective_from)s"),),
+        (_LISTS + "test_a_filter_shows_what_matches_and_nothing_else[effective_time-1]",),
+    ),
+    Animal(
+        "prefix without its colon",
+        "A report on customers:4 shows the payments of customers:42.",
+        (
+            Plant(
+                _READING,
+                "starts_with(accounts.name, %(prefix)s || ':')",
+                "starts_with(accounts.name, %(prefix)s)",
+            ),
+        ),
+        ("tests/rpc/test_lists.py::test_a_filter_shows_exactly_what_passes_it",),
+    ),
+    Animal(
+        "cursor without its index",
+        "A page that ends inside a transaction loses that transaction's other entries.",
+        (
+            Plant(
+                _READING,
+                "entries.layer, entries.sequence, entries.index)\n"
+                "            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)",
+                "entries.layer, entries.sequence)\n"
+                "            < (%(account_id)s, asset.asset_id, 0, %(position)s + 0 * %(index)s)",
+            ),
+        ),
+        (_LISTS + "test_entries_run_with_their_balances_in_every_asset",),
+    ),
+    Animal(
+        "past balance one record early",
+        "A balance at the end of the month leaves the last payment of the month out.",
+        (
+            Plant(
+                _READING,
+                "<= (account.account_id, asset.asset_id, 0, case when asked.at = 0",
+                "< (account.account_id, asset.asset_id, 0, case when asked.at = 0",
+            ),
+        ),
+        ("tests/service/test_balances.py::test_a_balance_at_a_past_sequence_is_what_it_was_then",),
+    ),
+    Animal(
+        "recomputed from one side",
+        "The proof of a balance adds credits up as debits, and sound books look broken.",
+        (
+            Plant(
+                _READING,
+                "select asset.code, sum(case side when 1 then amount else -amount end)",
+                "select asset.code, sum(amount)",
+            ),
+        ),
+        ("tests/service/test_verify.py::test_a_balance_is_the_sum_of_the_entries_and_zero_without_any",),
+    ),
+    Animal(
+        "trial balance that always agrees",
+        "The trial balance says OK over books that are not balanced.",
+        (Plant(_READING, "filter (where side = 2)", "filter (where side = 1)"),),
+        (
+            "tests/service/test_trial_balances.py::test_the_trial_balance_by_type_adds_accounts_up",
+            "tests/service/test_verify.py"
+            "::test_an_old_amount_that_was_changed_shows_in_the_trial_balance_and_in_verify",
+        ),
+    ),
+    Animal(
+        "reversal from the future",
+        "A page of last month's books shows reversals that were made since.",
+        (
+            Plant(
+                _READING,
+                "        and reversal.sequence <= %(at)s\n",
+                "        and %(at)s::bigint > 0\n",
+            ),
+        ),
+        ("tests/store/test_reading.py::test_a_read_at_a_sequence_does_not_show_what_came_after_it",),
+    ),
+    Animal(
+        "writing at READ COMMITTED",
+        "Two writers who pass each other unseen are no longer found out by the database.",
+        (Plant(_LANE, "begin isolation level serializable;", "begin;"),),
+        ("tests/service/test_database_refusals.py::test_every_write_is_seen_at_serializable",),
+    ),
+    Animal(
+        "head moved from anywhere",
+        "A batch decided on old books is written over what another server wrote since.",
+        (
+            Plant(
+                _LANE,
+                "    and sequence = %(before_sequence)s\n    and hash = %(before_hash)s;",
+                "    and %(before_sequence)s::bigint > 0\n    and %(before_hash)s::bytea is not null;",
+            ),
+        ),
+        (
+            "tests/store/test_posting.py"
+            "::test_a_head_that_moved_since_the_books_were_read_writes_nothing_and_says_so",
+        ),
+    ),
+    Animal(
+        "lane lock not waited for",
+        "Two servers decide on one ledger at once, and one of them keeps losing.",
+        (Plant(_LANE, "select pg_advisory_lock(", "select pg_try_advisory_lock("),),
+        (
+            "tests/store/test_posting.py"
+            "::test_an_unknown_outcome_is_not_judged_while_the_old_session_holds_the_lane",
+            "tests/store/test_posting.py"
+            "::test_a_lane_lock_held_elsewhere_is_waited_for_no_longer_than_lock_timeout",
+        ),
+    ),
+    Animal(
+        "caught up backwards",
+        "A server that was overtaken takes an account's oldest missed balance for its newest.",
+        (
+            Plant(
+                _LANE,
+                "    and sequence > %(after)s\n    and layer = 0\norder by sequence, index;",
+                "    and sequence > %(after)s\n    and layer = 0\norder by sequence desc, index desc;",
+            ),
+        ),
+        (
+            "tests/store/test_books_cache.py::test_books_behind_the_head_are_caught_up_with_what_others_posted",
+        ),
+    ),
+    Animal(
+        "opened accounts overlooked",
+        "A server keeps refusing an account that another server has opened.",
+        (
+            Plant(
+                _LANE,
+                "(select true from ledger.accounts where ledger_id = %(ledger_id)s"
+                " and sequence > %(after)s order by sequence limit 1)\nunion all\n",
+                "",
+            ),
+        ),
+        ("tests/store/test_books_cache.py::test_books_start_afresh_where_an_account_was_opened_since",),
+    ),
+)
