@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from zoo import of_the_callers, of_the_domain, of_the_lane, of_the_schema, of_the_statements, of_the_wire
+from zoo import (
+    of_the_books,
+    of_the_callers,
+    of_the_domain,
+    of_the_lane,
+    of_the_rows,
+    of_the_schema,
+    of_the_statements,
+    of_the_wire,
+)
 
 ANIMALS = (
     *of_the_domain.ANIMALS,
@@ -10,5 +19,7 @@ ANIMALS = (
     *of_the_statements.ANIMALS,
     *of_the_wire.ANIMALS,
     *of_the_callers.ANIMALS,
+    *of_the_books.ANIMALS,
+    *of_the_rows.ANIMALS,
     *of_the_lane.ANIMALS,
 )

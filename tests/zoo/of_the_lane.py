@@ -1,4 +1,4 @@
-"""Faults in the commit path: when callers hear, what is remembered, what is tried again."""
+"""Faults in the commit path: when callers hear, what is tried again."""
 
 from __future__ import annotations
 
@@ -12,35 +12,10 @@ _OUTCOMES = "ledger_server/store/outcomes.py"
 
 _FAULTS = "tests/service/test_commit_faults.py::"
 _REFUSALS = "tests/service/test_database_refusals.py::"
-_CACHE = "tests/store/test_books_cache.py::"
+_TORTURED = "tests/torture/test_found.py::"
 _SQLSTATES = "tests/store/test_outcomes.py::"
 
 ANIMALS = (
-    Animal(
-        "stale lane cache",
-        "A server that was overtaken decides on balances that another server has changed since.",
-        (
-            Plant(
-                _BOOKS, "if (account_id, asset_id) in balances:", "if (account_id, asset_id) not in balances:"
-            ),
-        ),
-        (
-            _CACHE + "test_books_behind_the_head_are_caught_up_with_what_others_posted",
-            _CACHE + "test_two_servers_that_take_turns_on_one_ledger_agree",
-        ),
-    ),
-    Animal(
-        "cache of a future that is gone",
-        "After a restore the server goes on from balances that the restore took back.",
-        (
-            Plant(
-                _BOOKS,
-                "if known.head.sequence == head.sequence and known.head.hash == head.hash:",
-                "if known.head.sequence == head.sequence:",
-            ),
-        ),
-        (_CACHE + "test_books_of_another_epoch_or_of_a_future_that_is_gone_start_afresh",),
-    ),
     Animal(
         "reads moved inside BEGIN",
         "Ledgers that are busy at the same time abort each other, and most of their work is done twice.",
@@ -247,5 +222,21 @@ ANIMALS = (
         "After a failover to a machine whose clock is behind, every post is refused as an internal error.",
         (Plant(_COMMITTING, "max(self._clock(clock), before.record_time)", "self._clock(clock)"),),
         ("tests/service/test_balances.py::test_record_times_never_go_back_when_the_clock_does",),
+    ),
+    Animal(
+        "full disk called contention",
+        "Where the disk is full every caller is told that other writers won, and tries again at once.",
+        (Plant(_COMMITTING, "raise DatabaseLost(str(error)) from error", "raise HeadMoved from error"),),
+        (_TORTURED + "test_a_full_disk_is_not_called_contention",),
+    ),
+    Animal(
+        "silent holder never ended",
+        "A server that stands still in the middle of a round trip keeps its ledger from all others.",
+        (
+            Plant(
+                _COMMITTING, "                    self._free_lane(ledger_id)\n", "                    pass\n"
+            ),
+        ),
+        (_TORTURED + "test_a_server_that_stops_in_the_middle_of_a_pipeline_does_not_keep_its_lane",),
     ),
 )

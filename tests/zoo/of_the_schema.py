@@ -201,4 +201,16 @@ ANIMALS = (
         (Plant(_JOURNAL, " check (amount > 0 and amount <> 'NaN')", " check (amount > 0)"),),
         (_REFUSES + "an_amount_that_is_no_number]",),
     ),
+    Animal(
+        "vouched for with a neighbour's balance",
+        "The first posting to an account with bounds is refused as an internal error.",
+        (
+            Plant(
+                _PROBES,
+                "            on newest.account_id = asked.account_id\n                and newest.asset_id",
+                "            on newest.asset_id",
+            ),
+        ),
+        ("tests/store/test_probes.py::test_a_bounded_account_is_vouched_for_by_its_own_balance",),
+    ),
 )

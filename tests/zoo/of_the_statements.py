@@ -6,6 +6,7 @@ from zoo.animal import Animal, Plant
 
 _READING = "ledger_server/store/sql/reading.sql"
 _LANE = "ledger_server/store/sql/lane.sql"
+_PROBES = "tests/store/test_probes.py::"
 _LISTS = "tests/service/test_transaction_lists.py::"
 
 ANIMALS = (
@@ -164,5 +165,89 @@ ANIMALS = (
             ),
         ),
         ("tests/store/test_books_cache.py::test_books_start_afresh_where_an_account_was_opened_since",),
+    ),
+    Animal(
+        "key of a neighbour",
+        "Each new key reads the transaction of the key that follows it, with all its entries and accounts.",
+        (Plant(_LANE, "\nwhere found.idempotency_key = asked.key;", ";"),),
+        (_PROBES + "test_a_lane_finds_no_transaction_of_a_key_that_was_never_used",),
+    ),
+    Animal(
+        "reversal of a neighbour",
+        "Each reversal reads who reversed the transaction that follows its origin.",
+        (Plant(_LANE, "\nwhere found.reverses = asked.sequence;", ";"),),
+        (_PROBES + "test_a_lane_finds_no_reversal_of_a_transaction_that_was_not_reversed",),
+    ),
+    Animal(
+        "balance of the account before",
+        "A new account begins with the money of the account that was opened before it.",
+        (
+            Plant(
+                _LANE,
+                "    on newest.account_id = asked.account_id\n        and newest.asset_id",
+                "    on newest.asset_id",
+            ),
+        ),
+        (_PROBES + "test_a_lane_finds_no_balance_where_nothing_was_posted",),
+    ),
+    Animal(
+        "balance of the asset before",
+        "An account's first euro is added to its dollars.",
+        (
+            Plant(
+                _LANE,
+                "asked.account_id\n        and newest.asset_id = asked.asset_id\n",
+                "asked.account_id\n",
+            ),
+        ),
+        (_PROBES + "test_a_lane_finds_no_balance_where_nothing_was_posted",),
+    ),
+    Animal(
+        "balance shown of the account before",
+        "A statement of a new account shows what another customer has.",
+        (
+            Plant(
+                _READING,
+                "    on newest.account_id = account.account_id\n        and newest.asset_id",
+                "    on newest.asset_id",
+            ),
+        ),
+        (_PROBES + "test_a_reader_shows_no_balance_where_nothing_was_posted",),
+    ),
+    Animal(
+        "key shown of a neighbour",
+        "Who asks what became of a lost payment is shown somebody else's, and takes it for made.",
+        (Plant(_READING, "where found.idempotency_key = %(key)s\n    and ", "where "),),
+        (_PROBES + "test_a_reader_finds_no_transaction_of_a_key_that_was_never_used",),
+    ),
+    Animal(
+        "key from the future",
+        "Last month's books show the payment of a key that was used since.",
+        (Plant(_READING, "\n    and found.sequence <= %(at)s;", "\n    and %(at)s::bigint > 0;"),),
+        (_PROBES + "test_a_reader_finds_a_key_from_its_own_record_on",),
+    ),
+    Animal(
+        "reversal shown beside its neighbour",
+        "A payment that stands is shown as reversed, and is paid again.",
+        (
+            Plant(
+                _READING,
+                "    on reversal.reverses = recorded.sequence\n        and reversal.sequence",
+                "    on reversal.sequence",
+            ),
+        ),
+        (_PROBES + "test_a_reader_shows_a_reversal_beside_its_own_origin_only",),
+    ),
+    Animal(
+        "plan made for a table that was empty",
+        "A session opened in a database's first seconds reads the whole ledger for each key it looks for.",
+        (
+            Plant(
+                _LANE,
+                "        and idempotency_key >= asked.key\n    order by idempotency_key\n",
+                "        and idempotency_key = asked.key\n",
+            ),
+        ),
+        ("tests/store/test_plans.py::test_every_lookup_goes_by_its_index_whatever_the_statistics_say",),
     ),
 )

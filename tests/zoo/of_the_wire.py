@@ -6,7 +6,10 @@ from zoo.animal import Animal, Plant
 
 _REQUESTS = "ledger_server/rpc/requests.py"
 _ADMISSION = "ledger_server/rpc/interceptors/admission.py"
+_HEALTH = "ledger_server/rpc/health.py"
+_NAMES = "ledger_server/domain/names.py"
 
+_FOUND = "tests/hostile/test_found.py::"
 _WIRE = "tests/rpc/test_errors_on_the_wire.py::"
 _LISTS = "tests/rpc/test_lists.py::"
 _EDGES = "tests/rpc/test_limits_at_their_edges.py::"
@@ -176,5 +179,78 @@ ANIMALS = (
             "tests/service/test_draining.py"
             "::test_sigterm_answers_who_is_in_flight_refuses_who_is_new_and_leaves_whole_books",
         ),
+    ),
+    Animal(
+        "limits judged before they are counted",
+        "One account draft with a million limits keeps every other caller waiting for seconds.",
+        (Plant(_REQUESTS, "if len(given.limits) > limits.LIMITS_PER_ACCOUNT_MAX:", "if False:"),),
+        (_FOUND + "test_more_limits_than_an_account_may_have_are_counted_and_not_judged",),
+    ),
+    Animal(
+        "metadata judged before it is counted",
+        "One request with a million metadata keys is answered with a fault for each of them.",
+        (Plant(_REQUESTS, "if len(given) > names.METADATA_KEYS_MAX:", "if False:"),),
+        (_FOUND + "test_more_metadata_keys_than_there_may_be_are_counted_and_not_judged",),
+    ),
+    Animal(
+        "refusal that waits for its request",
+        "Two callers who open a call and send nothing keep a full server from refusing anybody.",
+        (
+            Plant(
+                _ADMISSION,
+                "grpc.stream_unary_rpc_method_handler(refuse,",
+                "grpc.unary_unary_rpc_method_handler(refuse,",
+            ),
+        ),
+        (_FOUND + "test_who_never_sends_a_message_does_not_keep_others_from_being_refused",),
+    ),
+    Animal(
+        "watcher never forgotten",
+        "Each client that ever watched health leaves its place behind, and is told for ever.",
+        (Plant(_HEALTH, "            self._watchers.discard(watcher)\n", "            pass\n"),),
+        (_FOUND + "test_watchers_who_come_and_go_do_not_stop_the_server",),
+    ),
+    Animal(
+        "watcher of nothing remembered",
+        "Whoever watches names that are no service fills the server's memory with them.",
+        (
+            Plant(
+                _HEALTH, "        if request.service in self._states:\n", "        if request is not None:\n"
+            ),
+        ),
+        (_FOUND + "test_watching_a_service_that_is_none_leaves_nothing_behind",),
+    ),
+    Animal(
+        "garbage in a stream is a bug",
+        "Bytes that do not parse, sent to reflection or to health, are told as an error of the server.",
+        (
+            Plant(
+                _ADMISSION,
+                "            for request in requests:\n                _refuse_garbage(request, context)\n",
+                "            for request in requests:\n",
+            ),
+        ),
+        (_FOUND + "test_garbage_ends_a_stream_after_its_good_messages_were_answered",),
+    ),
+    Animal(
+        "name of any length remembered",
+        "Some thousand callers' names of a megabyte each fill the server's memory, though all are refused.",
+        (
+            Plant(
+                _NAMES,
+                "    if len(name) > NAME_LENGTH_MAX:\n"
+                '        return f"has {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"\n'
+                "    return _path_fault(name)\n",
+                "    return _path_fault(name)\n",
+            ),
+            Plant(
+                _NAMES,
+                "def _path_fault(name: str) -> str | None:\n",
+                "def _path_fault(name: str) -> str | None:\n"
+                "    if len(name) > NAME_LENGTH_MAX:\n"
+                '        return f"has {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"\n',
+            ),
+        ),
+        ("tests/hostile/test_found.py::test_names_that_are_too_long_are_not_remembered",),
     ),
 )
