@@ -101,7 +101,6 @@ class Books:
         self.reversals = {
             origin: sequence for origin, sequence in self.reversals.items() if sequence > self._began_at
         }
-        self.asset_records.clear()
         self._began_at = self.head.sequence
 
     def forget_batch(self) -> None:
@@ -109,7 +108,6 @@ class Books:
         self.keys.clear()
         self.transactions.clear()
         self.reversals.clear()
-        self.asset_records.clear()
 
     def size(self) -> int:
         """How many places are held; a lane's memory is bounded by it."""

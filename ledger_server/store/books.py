@@ -234,7 +234,8 @@ class BooksReader:
             version = rows.account_version(row, codes)
             books.accounts[version.account.name] = version
         found = newest.row()
-        books.next_account_id = (found[0] if found else 0) + 1
+        # The batch before may have opened some that are not to be seen yet.
+        books.next_account_id = max(books.next_account_id, (found[0] if found else 0) + 1)
 
 
 def ids(places: list[tuple[int, int]]) -> dict[str, list[int]]:

@@ -166,3 +166,22 @@ def test_a_refusal_on_books_that_did_not_come_true_is_not_told(
     assert calls[0].result(PATIENCE_S).transaction.sequence  # type: ignore[attr-defined]
     assert teller.balance("wallet") == 45
     assert unsound(faulty.database.owner_url, teller.ledger) == []
+
+
+def test_accounts_and_assets_still_being_written_are_known_to_the_next_batch(
+    faulty: Faulty, pool: ThreadPoolExecutor
+) -> None:
+    """The next account had the number of one just opened, and an asset just created had no record."""
+    teller = Teller.open(faulty.server)
+    calls: list[Future[object]] = []
+
+    with held(faulty, "before_commit", lambda: teller.open_account("first"), nothing):
+        calls.append(pool.submit(lambda: teller.open_account("second")))
+        calls.append(pool.submit(lambda: teller.open_account("first")))
+    with held(faulty, "before_commit", lambda: teller.create_asset("EUR", 2), nothing):
+        calls.append(pool.submit(lambda: teller.create_asset("EUR", 2)))
+        calls.append(pool.submit(lambda: teller.create_asset("JPY", 0)))
+
+    assert [call.result(PATIENCE_S).replayed for call in calls] == [False, True, True, False]  # type: ignore[attr-defined]
+    teller.post("second", "first", 1)
+    assert unsound(faulty.database.owner_url, teller.ledger) == []
