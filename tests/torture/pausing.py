@@ -60,7 +60,8 @@ def backend(run: Run, row: Row) -> None:
             _stop_the_lane(run, stage, callers, spans, is_long=turn % 3 == 2)
         run.let_work(callers)
         callers.finish()
-        _prove_and_judge(run, stage, row, spans)
+        # In a long stop callers may be told what is not known, and ask again.
+        _prove_and_judge(run, stage, row, spans, may_miss=True)
 
 
 def postmaster(run: Run, row: Row) -> None:
