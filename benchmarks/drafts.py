@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import time
+from dataclasses import dataclass
 
 from ledger.v1.ledger_pb2 import SIDE_CREDIT, SIDE_DEBIT, EntryDraft
 from ledger.v1.ledger_service_pb2 import (
     GetBalanceRequest,
+    ListEntriesRequest,
     Operation,
     PostBatchRequest,
     PostOperation,
@@ -15,64 +18,104 @@ from ledger.v1.ledger_service_pb2 import (
 )
 
 ASSET = "USD"
+ACCOUNT_PREFIX = "users:"
 KIND = "transfer"
+_METADATA = {"order": "1234"}
 
 
 def account_name(number: int) -> str:
     """The name of the number's account."""
-    return f"users:{number}"
+    return f"{ACCOUNT_PREFIX}{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What drafts are like."""
+
+    accounts: int
+    stride: int = 1
+    """Every so-manieth account is used: `accounts` of them, spread over more."""
+    is_hot: bool = False
+    """Every transaction debits the first account."""
+    has_ordered_keys: bool = False
+    """Keys rise with time, as generated ones do; else they are random."""
+    has_metadata: bool = True
+    prefix: str = ACCOUNT_PREFIX
+    """Names of accounts are this and a number, from `first` on."""
+    first: int = 0
+    asset: str = ASSET
 
 
 class Drafts:
-    """Requests for one ledger with so many accounts."""
+    """Requests for ledgers that all have these accounts."""
 
-    def __init__(self, ledger: str, accounts: int) -> None:
-        self._ledger = ledger
-        self._accounts = accounts
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
         self._random = random.Random(os.urandom(16))
+        self.metadata = _METADATA if shape.has_metadata else {}
 
-    def post(self) -> PostRequest:
+    def post(self, ledger: str) -> PostRequest:
         """A Post."""
         return PostRequest(
-            ledger=self._ledger,
-            idempotency_key=self._key(),
-            entries=self._entries(),
+            ledger=ledger,
+            idempotency_key=self.key(),
+            entries=self.entries(),
             kind=KIND,
-            metadata={"order": "1234"},
+            metadata=self.metadata,
         )
 
-    def batch(self, size: int) -> PostBatchRequest:
+    def batch(self, ledger: str, size: int) -> PostBatchRequest:
         """A PostBatch of independent posts."""
         return PostBatchRequest(
-            ledger=self._ledger,
+            ledger=ledger,
             operations=[
                 Operation(
                     post=PostOperation(
-                        idempotency_key=self._key(),
-                        entries=self._entries(),
+                        idempotency_key=self.key(),
+                        entries=self.entries(),
                         kind=KIND,
-                        metadata={"order": "1234"},
+                        metadata=self.metadata,
                     )
                 )
                 for _ in range(size)
             ],
         )
 
-    def balance(self) -> GetBalanceRequest:
+    def balance(self, ledger: str) -> GetBalanceRequest:
         """A GetBalance."""
-        return GetBalanceRequest(ledger=self._ledger, account=self._account(), asset=ASSET)
+        return GetBalanceRequest(ledger=ledger, account=self._account(), asset=self._shape.asset)
 
-    def _key(self) -> str:
-        # As callers make them: random, not in order.
+    def page(self, ledger: str) -> ListEntriesRequest:
+        """The newest page of an account's entries."""
+        return ListEntriesRequest(ledger=ledger, account=self._account())
+
+    def key(self) -> str:
+        """32 hexadecimal digits: random, or the time's microseconds and then random ones."""
+        if self._shape.has_ordered_keys:
+            return f"{time.time_ns() // 1_000:014x}{self._random.getrandbits(72):018x}"
         return f"{self._random.getrandbits(128):032x}"
 
-    def _account(self) -> str:
-        return account_name(self._random.randrange(self._accounts))
+    def pair(self) -> tuple[str, str, int]:
+        """The debited account, the credited one, and an amount."""
+        shape = self._shape
+        if shape.is_hot:
+            debited, credited = 0, self._random.randrange(1, shape.accounts)
+        else:
+            debited, credited = self._random.sample(range(shape.accounts), 2)
+        return self._name(debited), self._name(credited), self._random.randint(1, 99_999)
 
-    def _entries(self) -> tuple[EntryDraft, EntryDraft]:
-        debited, credited = self._random.sample(range(self._accounts), 2)
-        amount = str(self._random.randint(1, 99_999))
+    def entries(self) -> tuple[EntryDraft, EntryDraft]:
+        """A debit and a credit."""
+        debited, credited, number = self.pair()
+        amount, asset = str(number), self._shape.asset
         return (
-            EntryDraft(account=account_name(debited), side=SIDE_DEBIT, amount=amount, asset=ASSET),
-            EntryDraft(account=account_name(credited), side=SIDE_CREDIT, amount=amount, asset=ASSET),
+            EntryDraft(account=debited, side=SIDE_DEBIT, amount=amount, asset=asset),
+            EntryDraft(account=credited, side=SIDE_CREDIT, amount=amount, asset=asset),
         )
+
+    def _account(self) -> str:
+        return self._name(self._random.randrange(self._shape.accounts))
+
+    def _name(self, place: int) -> str:
+        shape = self._shape
+        return f"{shape.prefix}{shape.first + place * shape.stride}"

@@ -15,17 +15,19 @@ def cpu_seconds(pid: int) -> float | None:
     return None if fields is None else _ticks(fields, 11, 12)
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children that live."""
+    numbers = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return [pid, *(number for number in numbers if (fields := _stat(number)) and int(fields[1]) == pid)]
+
+
 def family_cpu_seconds(pid: int) -> float | None:
     """The CPU of a process and of its children, those that live and those it has waited for."""
     fields = _stat(pid)
     if fields is None:
         return None
-    total = _ticks(fields, 11, 12, 13, 14)
-    for entry in _PROC.iterdir():
-        child = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if child is not None and int(child[1]) == pid:
-            total += _ticks(child, 11, 12)
-    return total
+    children = (cpu_seconds(child) or 0.0 for child in family(pid)[1:])
+    return _ticks(fields, 11, 12, 13, 14) + sum(children)
 
 
 def resident_mib(pid: int, field: str = "VmRSS") -> float | None:

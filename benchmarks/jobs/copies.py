@@ -8,6 +8,7 @@ but it is the ceiling. Both commit once a chunk.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -29,8 +30,20 @@ _TYPES = (
 )
 
 
-def prepare(database: str, ledger: str, after: int, size: int, *, encoded: bool) -> Callable[[], int]:
-    """Reads the rows after a sequence; the answer copies them, `size` a commit, and counts them."""
+def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """The rows after a sequence, as they lie in the journal, copied `size` transactions a commit."""
+    copy_all = _copying(job["database"], job["ledger"], job["after"], job["size"], encoded=job["encoded"])
+
+    def run() -> dict[str, Any]:
+        start = time.perf_counter()
+        count = copy_all()
+        return {"count": count, "seconds": time.perf_counter() - start}
+
+    return run
+
+
+def _copying(database: str, ledger: str, after: int, size: int, *, encoded: bool) -> Callable[[], int]:
+    """Reads the rows after a sequence; the answer copies them, and counts them."""
     source = psycopg.connect(database)
     ledger_id, last = ledger_id_and_head(source, ledger)
     chunks = [
