@@ -1,19 +1,14 @@
-"""The form of requests, as the contract words it: which fields are at fault, and the refusal itself.
-
-A rule takes a value, None where the field is absent, and the field's path; it
-answers the paths at fault. FORMS has one for each method and each operation.
-"""
+"""What requests say, as the contract words it: which fields are at fault, what passes; and the refusal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
-from unicodedata import category, normalize
+from unicodedata import category, is_normalized
 
 Fields = dict[str, Any]
 Time = tuple[int, int]  # seconds and nanos
-Rule = Callable[[Any, str], list[str]]
 
 REASONS = """
 INVALID_ARGUMENT VALIDATION_FAILED AMOUNT_INVALID ASSET_MISMATCH UNBALANCED_TRANSACTION PAGE_TOKEN_INVALID
@@ -23,9 +18,8 @@ ALREADY_EXISTS LEDGER_ALREADY_EXISTS ASSET_ALREADY_EXISTS ACCOUNT_ALREADY_EXISTS
 FAILED_PRECONDITION INSUFFICIENT_FUNDS BALANCE_LIMIT_EXCEEDED REVERSAL_FORBIDDEN_TYPE SEQUENCE_NOT_REACHED
 OUT_OF_RANGE AMOUNT_OVERFLOW
 ABORTED ATOMIC_GROUP_REFUSED
-RESOURCE_EXHAUSTED BATCH_TOO_LARGE
-"""
-CODES = {reason: line.split()[0] for line in REASONS.strip().splitlines() for reason in line.split()[1:]}
+RESOURCE_EXHAUSTED BATCH_TOO_LARGE"""
+CODES = {reason: line.split()[0] for line in REASONS[1:].splitlines() for reason in line.split()[1:]}
 
 
 class Refused(Exception):
@@ -37,137 +31,152 @@ class Refused(Exception):
         self.facts = {name: str(value) for name, value in facts.items()}
 
 
+def refuse(when: object, reason: str, fields: tuple[str, ...] = (), **facts: object) -> None:
+    """Raises Refused in this case."""
+    if when:
+        raise Refused(reason, fields, **facts)
+
+
+def agree(reason: str, asked: Fields, known: Fields, **facts: object) -> None:
+    """What is asked for again must be what is known; else the fields that differ are named."""
+    differing = [field for field, value in asked.items() if known.get(field) != value]
+    named = "verb" if "verb" in differing else ",".join(differing)
+    refuse(differing, reason, **facts, differing_fields=named)
+
+
+def attempt(call: Callable[..., Any], *asked: Any) -> Any:
+    """The answer to a call, or its refusal."""
+    try:
+        return call(*asked)
+    except Refused as refused:
+        return refused
+
+
 def judge(form: str, q: Fields) -> None:
     """All faults of a request at once; then that its entries balance. Raises Refused."""
-    if faults := FORMS[form](q, ""):
-        amounts = all(field.endswith(".amount") for field in faults)
-        raise Refused("AMOUNT_INVALID" if amounts else "VALIDATION_FAILED", tuple(faults))
-    sums: dict[str, list[int]] = {}
-    for entry in q.get("entries", []):
-        sums.setdefault(entry["asset"], [0, 0])[entry["side"] - 1] += int(entry["amount"])
-    uneven = {asset: total for asset, total in sums.items() if total[0] != total[1]}
-    debited, credited = ([asset for asset, total in uneven.items() if not total[side]] for side in (1, 0))
-    if debited and credited and len(debited) + len(credited) == len(uneven):
-        raise Refused("ASSET_MISMATCH", debited=",".join(debited), credited=",".join(credited))
+    wrong = tuple(path[1:] for path in faults(FORMS.get(form, "ledger"), q))
+    are_amounts = all(path.endswith(".amount") for path in wrong)
+    refuse(wrong, "AMOUNT_INVALID" if are_amounts else "VALIDATION_FAILED", wrong)
+    sums = summed(q.get("entries", ()), lambda entry: entry["asset"])
+    uneven = {asset: sides for asset, sides in sums.items() if sides[0] != sides[1]}
+    debited, credited = ([asset for asset, sides in uneven.items() if not sides[side]] for side in (1, 0))
+    is_mismatch = debited and credited and len(debited + credited) == len(uneven)
+    refuse(is_mismatch, "ASSET_MISMATCH", debited=",".join(debited), credited=",".join(credited))
     for asset, (debits, credits) in uneven.items():
         facts = {"asset": asset, "debits": debits, "credits": credits, "difference": debits - credits}
         raise Refused("UNBALANCED_TRANSACTION", **facts)
 
 
-def rule(is_good: Callable[[Any], object], absent: Any = "") -> Rule:
-    return lambda value, at: [] if is_good(absent if value is None else value) else [at]
+def summed(entries: Iterable[Fields], place: Callable[[Fields], Any]) -> dict[Any, list[int]]:
+    """Debits and credits of each place."""
+    sums: dict[Any, list[int]] = {}
+    for entry in entries:
+        sums.setdefault(place(entry), [0, 0])[entry["side"] - 1] += int(entry["amount"])
+    return sums
 
 
-def optional(of: Rule) -> Rule:
-    return lambda value, at: of(value, at) if value else []
+def micros(time: Time | None) -> int | None:
+    return time[0] * 10**6 + time[1] // 1000 if time else None
 
 
-def fields(**rules: Rule) -> Rule:
-    def faults(value: Fields | None, at: str) -> list[str]:
-        places = {name: f"{at}.{name}" if at else name for name in rules}
-        return [fault for name, one in rules.items() for fault in one((value or {}).get(name), places[name])]
-
-    return faults
+def under(name: str, prefix: str) -> bool:
+    return not prefix or f"{name}:".startswith(f"{prefix}:")
 
 
-def every(fewest: int, most: int, of: Rule) -> Rule:
-    def faults(values: list[Any] | None, at: str) -> list[str]:
-        if not fewest <= len(values or []) <= most:
-            return [at]
-        return [fault for index, one in enumerate(values or []) for fault in of(one, f"{at}[{index}]")]
+def passes(one: Fields, wanted: Fields) -> bool:
+    """Whether a transaction matches every part of a filter."""
+    names = {entry["account"] for entry in one["entries"]}
+    checks = [any(under(name, wanted["account_prefix"]) for name in names)]
+    checks += [wanted["account"] in ("", *names), wanted.get("reversals") in (None, bool(one["reverses"]))]
+    checks += [wanted[field] in ("", one[field]) for field in ("kind", "external_ref")]
+    checks += [wanted["metadata"].items() <= one["metadata"].items()]
+    for field in ("effective_time", "record_time"):
+        start, end = micros(wanted[f"{field}_from"]), micros(wanted[f"{field}_until"])
+        checks += [start is None or start <= one[field], end is None or one[field] < end]
+    return all(checks)
 
-    return faults
+
+def faults(rule: Any, value: Any) -> list[str]:
+    """The paths at fault in a value; "" is the value itself.
+
+    A rule is a range; a list's fewest, most and rule of each; a message's rules by field; the fields that
+    a message must have, which RULES judges with all that it has besides; or a test.
+    """
+    match rule:
+        case range():
+            return [""] * (value not in rule)
+        case fewest, most, of:
+            each = [f"[{index}]{path}" for index, one in enumerate(value) for path in faults(of, one)]
+            return each if fewest <= len(value) <= most else [""]
+        case dict():
+            return [f".{name}{path}" for name, of in rule.items() for path in faults(of, value.get(name, ""))]
+        case str():
+            names = [*rule.split(), *(name for name, one in (value or {}).items() if one)]
+            return faults({name: RULES.get(name, bool) for name in names}, value or {})
+    found = rule(value)
+    return found if isinstance(found, list) else [""] * (not found)
 
 
-def printable(text: str) -> bool:
-    unseen = (c for c in text if category(c)[0] == "C" or category(c) in ("Zl", "Zp"))
-    return text == normalize("NFC", text) and not any(unseen)
+def like(pattern: str) -> Callable[[str], object]:
+    return re.compile(pattern).fullmatch
 
 
-def is_text(text: str, most: int = 255) -> bool:
-    return len(text) <= most and "\0" not in text
+def is_printable(name: str) -> bool:
+    return is_normalized("NFC", name) and all(c.isprintable() or category(c) == "Zs" for c in name)
 
 
 def is_path(name: str) -> bool:
-    return len(name) <= 255 and printable(name) and all(p and p == p.strip() for p in name.split(":"))
-
-
-def is_code(code: str) -> bool:
-    return 1 <= len(code) <= 32 and printable(code) and not any(c.isspace() for c in code)
+    return len(name) <= 255 and is_printable(name) and all(p and p == p.strip() for p in name.split(":"))
 
 
 def is_metadata(pairs: dict[str, str]) -> bool:
-    size = sum(len((key + value).encode()) for key, value in pairs.items())
-    each = all(key and is_text(key, 64) and is_text(value, 1024) for key, value in pairs.items())
-    return len(pairs) <= 64 and size <= 8192 and each
+    each = all(like(r"[^\0]{1,64}")(key) and like(r"[^\0]{0,1024}")(pairs[key]) for key in pairs)
+    return each and len(pairs) <= 64 and len("".join([*pairs, *pairs.values()]).encode()) <= 8192
 
 
-def transaction_name(name: Fields | None, at: str) -> list[str]:
-    """A sequence or a key, whichever is there."""
-    good = {"sequence": lambda n: n > 0, "idempotency_key": lambda k: k.strip() and is_text(k.strip(), 128)}
-    return [f"{at}.{field}" for field, value in name.items() if not good[field](value)] if name else [at]
-
-
-def limits(values: list[Fields] | None, at: str) -> list[str]:
+def limits(values: list[Fields]) -> list[str]:
     """At most one for each asset; at least one bound, and zero between them."""
-    faults, seen = [], set()
-    for index, limit in enumerate(values or []):
-        bounds = {name: limit[name] for name in ("balance_min", "balance_max") if name in limit}
-        wrong = [name for name, text in bounds.items() if not re.fullmatch("0|-?[1-9][0-9]{0,37}", text)]
-        low, high = (int(bounds.get(b, 0)) if b not in wrong else 0 for b in ("balance_min", "balance_max"))
-        faults += [f"{at}[{index}].{name}" for name in wrong]
-        faults += [f"{at}[{index}].asset"] * (not is_code(limit["asset"]) or limit["asset"] in seen)
-        faults += [f"{at}[{index}]"] * (not bounds or low > 0 or high < 0)
-        seen.add(limit["asset"])
-    return faults
+    wrong = []
+    for index, limit in enumerate(values):
+        ends = [end for end in ENDS if end in limit]
+        paths = faults(" ".join(["asset", *ends]), limit)
+        low, high = (0 if f".{end}" in paths else int(limit.get(end, 0)) for end in ENDS)
+        paths += [".asset"] * (limit["asset"] in [other["asset"] for other in values[:index]])
+        paths += [""] * (not ends or low > 0 or high < 0)
+        wrong += [f"[{index}]{path}" for path in paths]
+    return wrong
 
 
-def transaction_filter(wanted: Fields | None, at: str) -> list[str]:
-    """An account or a prefix, not both."""
-    both = bool(wanted and wanted.get("account") and wanted.get("account_prefix"))
-    return [f"{at}.account_prefix"] * both + FILTER(wanted, at)
-
-
-path, code, text, metadata = rule(is_path), rule(is_code), rule(is_text), rule(is_metadata, {})
-kind, key = rule(lambda text: is_text(text, 64)), rule(lambda text: is_text(text.strip(), 128))
-time = rule(lambda t: t is None or (-62135596800 <= t[0] <= 253402300799 and 0 <= t[1] < 10**9), None)
-natural, scale = rule(lambda number: number >= 0, 0), rule(range(37).__contains__, 0)
-one_of_three, one_of_six = rule(range(3).__contains__, 0), rule(range(6).__contains__, 0)
-amount, side = rule(re.compile("[1-9][0-9]{0,37}").fullmatch), rule((1, 2).__contains__)
-ENTRY = fields(account=path, side=side, amount=amount, asset=code)
-ACCOUNT = fields(name=path, type=rule(range(1, 6).__contains__), limits=limits, metadata=metadata)
-FILTER = fields(
-    **{"account": optional(path), "account_prefix": optional(path), "kind": kind, "external_ref": text},
-    **dict.fromkeys(("effective_time_from", "effective_time_until"), time),
-    **dict.fromkeys(("record_time_from", "record_time_until"), time),
-    metadata=metadata,
-)
-READ = {"ledger": path, "order": one_of_three} | dict.fromkeys(
-    ("page_size", "at_sequence", "min_sequence"), natural
-)
-DRAFT = {"idempotency_key": key, "effective_time": time, "description": text, "metadata": metadata}
-POST = DRAFT | {"entries": every(2, 1000, ENTRY), "kind": kind, "external_ref": text}
-REVERSE = DRAFT | {"transaction": transaction_name}
-BALANCE = {"account": path, "asset": optional(code)}
-FORMS = {
-    "CreateLedger": fields(name=path, description=text),
-    "GetLedger": fields(name=path, min_sequence=natural),
-    "ListLedgers": fields(page_size=natural),
-    "CreateAsset": fields(ledger=path, code=code, scale=scale),
-    "ListAssets": fields(**READ),
-    "CreateAccount": fields(ledger=path, account=ACCOUNT),
-    "BatchCreateAccounts": fields(ledger=path, accounts=every(1, 1000, ACCOUNT)),
-    "GetAccount": fields(**READ, name=path),
-    "ListAccounts": fields(**READ, prefix=optional(path), type=one_of_six),
-    "Post": fields(ledger=path, **POST),
-    "post": fields(**POST),
-    "Reverse": fields(ledger=path, **REVERSE),
-    "reverse": fields(**REVERSE),
-    "PostBatch": fields(ledger=path, operations=rule(bool), view=one_of_three),
-    "GetTransaction": fields(**READ, transaction=transaction_name),
-    "ListTransactions": fields(**READ, filter=transaction_filter),
-    "ListEntries": fields(**READ, **BALANCE),
-    "GetBalance": fields(**READ, **BALANCE),
-    "BatchGetBalances": fields(**READ, names=every(1, 1000, fields(**BALANCE))),
-    "TrialBalance": fields(**READ, rows=one_of_three),
+ENDS = ("balance_min", "balance_max")
+TIMES = [f"{time}{end}" for time in ("effective_time", "record_time") for end in ("", "_from", "_until")]
+NAMED_BY = {"sequence": range(1, 2**63), "idempotency_key": lambda key: like(r"[^\0]{1,128}")(key.strip())}
+RULES: dict[str, Any] = {
+    **dict.fromkeys(("ledger", "name", "account", "prefix", "account_prefix"), is_path),
+    **dict.fromkeys(("asset", "code"), lambda code: like(r"\S{1,32}")(code) and is_printable(code)),
+    **dict.fromkeys(("description", "external_ref"), like(r"[^\0]{0,255}")),
+    **dict.fromkeys(ENDS, like("0|-?[1-9][0-9]{0,37}")),
+    **dict.fromkeys(("page_size", "at_sequence", "min_sequence"), range(2**63)),
+    **dict.fromkeys(("order", "rows", "view", "basis"), range(3)),
+    **dict.fromkeys(TIMES, lambda t: -62135596800 <= t[0] <= 253402300799 and 0 <= t[1] < 10**9),
+    **{"type": range(1, 6), "side": range(1, 3), "scale": range(37), "amount": like("[1-9][0-9]{0,37}")},
+    **{"kind": like(r"[^\0]{0,64}"), "idempotency_key": lambda key: like(r"[^\0]{0,128}")(key.strip())},
+    **{"metadata": is_metadata, "limits": limits, "entries": (2, 1000, "account side amount asset")},
+    **{"accounts": (1, 1000, "name type"), "names": (1, 1000, "account")},
+    # A sequence or a key, whichever is there; an account or a prefix, not both.
+    "transaction": lambda name: faults({one: NAMED_BY[one] for one in name}, name) if name else [""],
+    "filter": lambda q: faults("", q) + [".account_prefix"] * all(map(q.get, ("account", "account_prefix"))),
 }
+# What each method and each operation must say; those that are not here, a ledger.
+FORMS: dict[str, Any] = {
+    **{"CreateLedger": "name", "GetLedger": "name", "ListLedgers": "", "GetAccount": "ledger name"},
+    **{"CreateAsset": "ledger code", "CreateAccount": {"ledger": is_path, "account": "name type"}},
+    **{"BatchCreateAccounts": "ledger accounts", "PostBatch": "ledger operations", "": "operation"},
+    **{"Post": "ledger entries", "post": "entries", "reverse": "transaction"},
+    **dict.fromkeys(("Reverse", "GetTransaction"), "ledger transaction"),
+    **dict.fromkeys(("ListEntries", "GetBalance"), "ledger account"),
+    "BatchGetBalances": "ledger names",
+}
+# What a request says where it leaves a field out.
+ABSENT: Fields = {name: 0 if isinstance(rule, range) else "" for name, rule in RULES.items()}
+ABSENT |= dict.fromkeys(("atomic", "validate_only", "digest"), False)
+ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": []}

@@ -1,214 +1,294 @@
 """The reference ledger: every answer and every refusal of the contract, in dicts and ints.
 
-Written from the contract's words (the protos' comments, docs/errors.md, docs/chain.md)
-and apart from the service: it knows no SQL, no lanes and no running balances. Where it
-and the service disagree, one of the two has misread the contract. A request is a dict
-of the proto's fields, a time in it (seconds, nanos). An answer is a dict of all
-fields but the hashes, a time in it microseconds or None. Form is judged in forms.py,
-reads are answered in readings.py, writes here.
+Written from the contract's words (the protos' comments, docs/errors.md, docs/chain.md), apart from the
+service: where the two disagree, one has misread the contract. A request is a dict of the proto's fields, a
+time in it (seconds, nanos); an answer is one of all fields but the hashes, a time in it microseconds or None.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from hashlib import sha256
+from operator import itemgetter
+from typing import Any
 
-from oracle.forms import Fields, Refused, judge
-from oracle.readings import ABSENT, BY, READS, Readings, micros
+from oracle.forms import ABSENT, Fields, Refused, agree, attempt, judge, micros, passes, refuse, summed, under
 
 MOST = 10**38 - 1
-DETAILS = {"description": "", "metadata": {}, "external_ref": ""}
+PAGING = ("page_token", "page_size", "min_sequence")
 
 
-class Reference(Readings):
-    """The ledgers, and everything that changes them."""
+class Reference:
+    """All ledgers of one service. `now` is its clock, in microseconds."""
 
-    def answer(self, method: str, q: Fields) -> Fields:
+    def __init__(self) -> None:
+        self.now = 0
+        self.ledgers: dict[str, Fields] = {}
+        # By token: the request without its paging, the sequence, how many came before, the last of them.
+        self.pages: dict[str, tuple[Fields, int, int, Fields]] = {}
+
+    def answer(self, method: str, q: Fields) -> Any:
         """The answer to a call. Raises Refused."""
         judge(method, q)
         q = ABSENT | q
-        return self.read(method, q) if method in READS else getattr(self, method)(q)
+        match method:
+            case "Post" | "Reverse":
+                return self.write(self.book(q["ledger"]), method.lower(), q)
+            case "CreateAccount":
+                return self.open_account(self.book(q["ledger"]), q["account"])
+            case "CreateAsset":
+                return self.add(self.book(q["ledger"]), "asset", {"code": q["code"]}, {"scale": q["scale"]})
+            case "GetLedger":
+                return {"ledger": self.shown_ledger(self.book(q["name"], q["min_sequence"]))}
+            case "CreateLedger" | "BatchCreateAccounts" | "PostBatch":
+                return getattr(self, method)(q)
+        return self.read(method, q)
+
+    def book(self, name: str, min_sequence: int = 0) -> Fields:
+        """A ledger, when it has reached a sequence."""
+        refuse(name not in self.ledgers, "LEDGER_NOT_FOUND", ledger=name)
+        self.reached(self.ledgers[name], min_sequence=min_sequence)
+        return self.ledgers[name]
+
+    def shown_ledger(self, book: Fields) -> Fields:
+        """All but its record_time, which is the database's; the driver checks that it stays."""
+        shown = {"name": book["name"], "description": book["description"], "sequence": book["head"]}
+        return shown | {"epoch": 1, "created_by": "anonymous"}
+
+    def reached(self, book: Fields, **asked: int) -> None:
+        is_beyond = max(asked.values()) > book["head"]
+        refuse(is_beyond, "SEQUENCE_NOT_REACHED", ledger=book["name"], head=book["head"], **asked)
+
+    def known(self, book: Fields, kind: str, name: str) -> Any:
+        """An account or an asset."""
+        refuse(name not in book[f"{kind}s"], f"{kind.upper()}_NOT_FOUND", **{kind: name})
+        return book[f"{kind}s"][name]
+
+    def find(self, book: Fields, name: Fields) -> Any:
+        """A transaction by its sequence or its key, if there is one."""
+        _, sequence = book["keys"].get(name.get("idempotency_key", "").strip(), ({}, name.get("sequence")))
+        return book["journal"].get(sequence, {})
+
+    def found(self, book: Fields, name: Fields) -> Any:
+        shown, named = self.find(book, name), {field: str(value).strip() for field, value in name.items()}
+        refuse(not shown, "TRANSACTION_NOT_FOUND", **named)
+        return shown
 
     def record(self, book: Fields) -> Fields:
         """The next record: what every one of them has."""
-        book["head"] += 1
-        book["time"] = max(book["time"], self.now)
-        return {"sequence": book["head"], "record_time": book["time"], "created_by": BY}
+        book["head"], book["time"] = book["head"] + 1, max(book["time"], self.now)
+        return {"sequence": book["head"], "record_time": book["time"], "created_by": "anonymous"}
 
     def CreateLedger(self, q: Fields) -> Fields:
-        name, description = q["name"], q["description"]
-        replayed = name in self.ledgers
-        book = self.ledgers.setdefault(name, {"name": name, "description": description, "head": 1, "time": 0})
-        if book["description"] != description:
-            raise Refused("LEDGER_ALREADY_EXISTS", ledger=name, differing_fields="description")
-        if not replayed:
-            book |= {"assets": {}, "accounts": {}, "journal": {}, "keys": {}, "reversed": {}}
+        name, asked, replayed = q["name"], {"description": q["description"]}, q["name"] in self.ledgers
+        records: Fields = {"assets": {}, "accounts": {}, "journal": {}, "keys": {}, "reversed": {}}
+        book = self.ledgers.setdefault(name, {"name": name, "head": 1, "time": 0} | asked | records)
+        agree("LEDGER_ALREADY_EXISTS", asked, book, ledger=name)
         return {"ledger": self.shown_ledger(book) | {"sequence": 1}, "replayed": replayed}
 
-    def CreateAsset(self, q: Fields) -> Fields:
-        book, code, scale = self.book(q["ledger"]), q["code"], q["scale"]
-        replayed = code in book["assets"]
-        if not replayed:
-            book["assets"][code] = {"code": code, "scale": scale} | self.record(book)
-        known = book["assets"][code]
-        if known["scale"] != scale:
-            facts = {"scale": known["scale"], "differing_fields": "scale"}
-            raise Refused("ASSET_ALREADY_EXISTS", asset=code, **facts)
-        return {"asset": known, "replayed": replayed}
+    def add(self, book: Fields, kind: str, given: Fields, asked: Fields) -> Fields:
+        """Records an account or an asset, its name given first, or finds the same."""
+        known, (name, *_) = book[f"{kind}s"], given.values()
+        replayed, told = name in known, "scale" if kind == "asset" else "sequence"
+        one = known[name] if replayed else known.setdefault(name, given | asked | self.record(book))
+        agree(f"{kind.upper()}_ALREADY_EXISTS", asked, one, **{kind: name, told: one[told]})
+        return {kind: one, "replayed": replayed}
 
     def open_account(self, book: Fields, draft: Fields) -> Fields:
-        limits = sorted(draft.get("limits", []), key=lambda limit: limit["asset"])
-        shown = [{"balance_min": None, "balance_max": None} | limit for limit in limits]
-        asked = {"type": draft["type"], "limits": shown, "metadata": draft.get("metadata", {})}
-        name = draft["name"]
-        if known := book["accounts"].get(name):
-            if differing := ",".join(field for field, value in asked.items() if known[field] != value):
-                facts = {"differing_fields": differing, "sequence": known["sequence"]}
-                raise Refused("ACCOUNT_ALREADY_EXISTS", account=name, **facts)
-            return {"account": known, "replayed": True}
-        for limit in draft.get("limits", []):
+        draft = ABSENT | draft
+        limits = [{"balance_min": None, "balance_max": None} | limit for limit in draft["limits"]]
+        for limit in limits if draft["name"] not in book["accounts"] else ():
             self.known(book, "asset", limit["asset"])
-        side = 1 if draft["type"] in (1, 5) else 2
-        opened = {"name": name, "normal_side": side, "version": 1} | asked | self.record(book)
-        book["accounts"][name] = opened
-        return {"account": opened, "replayed": False}
-
-    def CreateAccount(self, q: Fields) -> Fields:
-        return self.open_account(self.book(q["ledger"]), q["account"])
+        given = {"name": draft["name"], "normal_side": 1 if draft["type"] in (1, 5) else 2, "version": 1}
+        limits.sort(key=itemgetter("asset"))
+        asked = {"type": draft["type"], "limits": limits, "metadata": draft["metadata"]}
+        return self.add(book, "account", given, asked)
 
     def BatchCreateAccounts(self, q: Fields) -> Fields:
-        before = deepcopy(self.book(q["ledger"]))
-        try:
-            return {"accounts": [self.open_account(self.book(q["ledger"]), one) for one in q["accounts"]]}
-        except Refused:
-            self.ledgers[q["ledger"]] = before
-            raise
-
-    def Post(self, q: Fields) -> Fields:
-        return self.write(self.book(q["ledger"]), "post", q)
-
-    def Reverse(self, q: Fields) -> Fields:
-        return self.write(self.book(q["ledger"]), "reverse", q)
+        book = deepcopy(self.book(q["ledger"]))
+        opened = [self.open_account(book, draft) for draft in q["accounts"]]
+        self.ledgers[q["ledger"]] = book
+        return {"accounts": opened}
 
     def PostBatch(self, q: Fields) -> Fields:
-        operations, atomic = q["operations"], q.get("atomic", False)
-        count = len(operations)
-        entries = sum(len(operation.get("post", {}).get("entries", [])) for operation in operations)
-        if count > 8192 or entries > 65536:
-            facts = {"operations": count, "operations_max": 8192, "entries": entries, "entries_max": 65536}
-            raise Refused("BATCH_TOO_LARGE", **facts)
-        results: list[Fields | Refused] = [malformed(operation) or operation for operation in operations]
-        refused = [index for index, one in enumerate(results) if isinstance(one, Refused)]
-        if len(refused) < count and not (atomic and refused):
-            before = deepcopy(self.book(q["ledger"]))
-            for index, operation in enumerate(operations):
-                try:
-                    if index not in refused:
-                        ((verb, draft),) = operation.items()
-                        results[index] = self.write(self.ledgers[q["ledger"]], verb, draft)
-                except Refused as refusal:
-                    results[index] = refusal
-                    refused.append(index)
-                    if atomic:
-                        self.ledgers[q["ledger"]] = before
-                        break
-        if atomic and refused:
-            why = results[refused[0]]
-            facts = {"culprit_index": refused[0], "culprit_reason": why.reason}
-            results = [Refused("ATOMIC_GROUP_REFUSED", **facts)] * count
-            results[refused[0]] = why
+        """Each operation by itself, or all or none; the form of all is judged first."""
+        operations = [next(iter(one.items()), ("", {})) for one in q["operations"]]
+        count, entries = len(operations), sum(len(draft.get("entries", ())) for _, draft in operations)
+        facts = {"operations": count, "operations_max": 8192, "entries": entries, "entries_max": 65536}
+        refuse(count > 8192 or entries > 65536, "BATCH_TOO_LARGE", **facts)
+        before = deepcopy(self.ledgers)
+        results = [attempt(judge, *operation) for operation in operations]
+        if None in results and not (q["atomic"] and any(results)):
+            book, judged = self.book(q["ledger"]), zip(results, operations, strict=True)
+            results = [wrong or attempt(self.write, book, *operation) for wrong, operation in judged]
+        culprit = next((index for index, one in enumerate(results) if isinstance(one, Refused)), None)
+        if q["atomic"] and culprit is not None:
+            why, self.ledgers = results[culprit], before
+            refused = Refused("ATOMIC_GROUP_REFUSED", culprit_index=culprit, culprit_reason=why.reason)
+            results = [why if index == culprit else refused for index in range(count)]
         return {"results": [result(one, q["view"]) for one in results]}
 
     def write(self, book: Fields, verb: str, q: Fields) -> Fields:
         """One post or reversal: the key, then the state. Raises Refused and leaves the book as it was."""
-        key = q.get("idempotency_key", "").strip()
-        origin = self.find(book, q["transaction"]) if verb == "reverse" else None
-        own: Fields = {"entries": q.get("entries", []), "kind": q.get("kind", "")}
+        q = ABSENT | q
+        key, given = q["idempotency_key"].strip(), micros(q["effective_time"])
+        own = {"entries": q["entries"], "kind": q["kind"]}
         if verb == "reverse":
-            own = {"transaction": origin["sequence"] if origin else 0}
-        details = {field: q.get(field, absent) for field, absent in DETAILS.items()}
-        given = micros(q.get("effective_time"))
+            own = {"transaction": self.find(book, q["transaction"]).get("sequence", 0)}
+        details = {field: q[field] for field in ("description", "metadata", "external_ref")}
         asked = {"verb": verb, **own, "effective_time": given, **details}
         if key in book["keys"]:
-            return replayed(key, asked, *book["keys"][key])
-        entries, kind, reverses = own.get("entries"), own.get("kind"), 0
-        if verb == "reverse":
-            origin = self.reversible(book, q["transaction"])
-            entries = [{**entry, "side": 3 - entry["side"]} for entry in origin["entries"]]
-            kind, reverses = origin["kind"], origin["sequence"]
-        shown = {"ledger": book["name"], "kind": kind, "idempotency_key": key, **details}
-        shown |= {"entries": self.judged(book, entries), "reverses": reverses, "reversed_by": 0}
-        if q.get("validate_only"):
-            shown |= {"sequence": 0, "record_time": max(book["time"], self.now), "created_by": BY}
-        else:
-            shown |= self.record(book)
-            book["journal"][shown["sequence"]] = shown
-            book["reversed"] |= {reverses: shown["sequence"]} if reverses else {}
-            book["keys"] |= {key: (asked, shown)} if key else {}
+            content, sequence = book["keys"][key]
+            agree("IDEMPOTENCY_KEY_REUSED", asked, content, idempotency_key=key, sequence=sequence)
+            return {"transaction": book["journal"][sequence], "replayed": True}
+        origin = self.mirrored(book, q["transaction"]) if verb == "reverse" else q
+        entries = self.judged(book, origin["entries"])
+        book = deepcopy(book) if q["validate_only"] else book
+        shown = {"ledger": book["name"], "kind": origin["kind"], "idempotency_key": key, "entries": entries}
+        shown |= details | {"reverses": origin.get("sequence", 0), "reversed_by": 0} | self.record(book)
         shown["effective_time"] = shown["record_time"] if given is None else given
-        return {"transaction": shown, "replayed": False}
+        book["journal"][shown["sequence"]] = shown
+        book["reversed"] |= {shown["reverses"]: shown["sequence"]} if shown["reverses"] else {}
+        book["keys"] |= {key: (asked, shown["sequence"])} if key else {}
+        return {"transaction": shown | {"sequence": 0} if q["validate_only"] else shown, "replayed": False}
 
-    def reversible(self, book: Fields, name: Fields) -> Fields:
-        """The transaction to reverse, which is no reversal and was not reversed."""
+    def mirrored(self, book: Fields, name: Fields) -> Any:
+        """The transaction to reverse, its sides swapped: no reversal, and not reversed."""
         origin = self.found(book, name)
-        sequence = origin["sequence"]
-        if origin["reverses"]:
-            raise Refused("REVERSAL_FORBIDDEN_TYPE", sequence=sequence, reverses=origin["reverses"])
-        if by := book["reversed"].get(sequence):
-            raise Refused("REVERSAL_ALREADY_EXISTS", sequence=sequence, reversed_by=by)
-        return origin
+        sequence, by = origin["sequence"], book["reversed"].get(origin["sequence"])
+        refuse(origin["reverses"], "REVERSAL_FORBIDDEN_TYPE", sequence=sequence, reverses=origin["reverses"])
+        refuse(by, "REVERSAL_ALREADY_EXISTS", sequence=sequence, reversed_by=by)
+        return origin | {"entries": [entry | {"side": 3 - entry["side"]} for entry in origin["entries"]]}
 
     def judged(self, book: Fields, entries: list[Fields]) -> list[Fields]:
-        """The lines with their running balances: names, then overflow, then bounds."""
-        for kind in ("account", "asset"):
-            for entry in entries:
-                self.known(book, kind, entry[kind])
-        running: dict[tuple[str, str], int] = {}
+        """The entries with their running balances: names, then overflow, then bounds."""
+        for kind, entry in [(kind, entry) for kind in ("account", "asset") for entry in entries]:
+            self.known(book, kind, entry[kind])
+        places = [(entry["account"], entry["asset"]) for entry in entries]
+        running = {place: self.posted(book, *place) for place in dict.fromkeys(places)}
         lines = []
-        for entry in entries:
-            name, asset = place = entry["account"], entry["asset"]
-            sign = 1 if entry["side"] == book["accounts"][name]["normal_side"] else -1
-            before = running[place] if place in running else self.posted(book, name, asset)
-            running[place] = before + sign * int(entry["amount"])
-            if abs(running[place]) > MOST:
-                raise Refused("AMOUNT_OVERFLOW", account=name, asset=asset)
-            lines.append({**entry, "balance_after": str(running[place])})
+        for entry, (name, asset) in zip(entries, places, strict=True):
+            running[name, asset] += self.signed(book, entry)
+            refuse(abs(running[name, asset]) > MOST, "AMOUNT_OVERFLOW", account=name, asset=asset)
+            lines.append(entry | {"balance_after": str(running[name, asset])})
         for (name, asset), after in running.items():
             self.judge_bounds(book, name, asset, after)
         return lines
 
     def judge_bounds(self, book: Fields, name: str, asset: str, after: int) -> None:
         """A bound refuses only what moves the balance toward it."""
-        before = self.posted(book, name, asset)
-        facts = {"account": name, "asset": asset, "balance": before, "balance_after": after}
-        facts["sequence"] = book["head"]
-        for limit in book["accounts"][name]["limits"]:
-            low, high = limit["balance_min"], limit["balance_max"]
-            if limit["asset"] == asset and low is not None and after < min(before, int(low)):
-                raise Refused("INSUFFICIENT_FUNDS", balance_min=low, shortfall=int(low) - after, **facts)
-            if limit["asset"] == asset and high is not None and after > max(before, int(high)):
-                over = after - int(high)
-                raise Refused("BALANCE_LIMIT_EXCEEDED", balance_max=high, shortfall=over, **facts)
+        before, head = self.posted(book, name, asset), book["head"]
+        facts = {"account": name, "asset": asset, "balance": before, "balance_after": after, "sequence": head}
+        for limit in [one for one in book["accounts"][name]["limits"] if one["asset"] == asset]:
+            low, high = int(limit["balance_min"] or -MOST), int(limit["balance_max"] or MOST)
+            low_facts, high_facts = facts | {"shortfall": low - after}, facts | {"shortfall": after - high}
+            refuse(after < min(before, low), "INSUFFICIENT_FUNDS", balance_min=low, **low_facts)
+            refuse(after > max(before, high), "BALANCE_LIMIT_EXCEEDED", balance_max=high, **high_facts)
 
+    def read(self, method: str, q: Fields) -> Fields:
+        """A read; every page of a ledger's shows the books of the first."""
+        asked = {"": method} | {name: value for name, value in q.items() if name not in PAGING}
+        first = None if q["page_token"] else asked, 0, 0, {}
+        before, at, start, last = self.pages.get(q["page_token"], first)
+        refuse(before != asked, "PAGE_TOKEN_INVALID")
+        if method == "ListLedgers":
+            later = [book for name, book in sorted(self.ledgers.items()) if name > last.get("name", "")]
+            start, shown = 0, {"ledgers": [self.shown_ledger(book) for book in later]}
+        else:
+            book = self.book(q["ledger"], q["min_sequence"])
+            at = at or q["at_sequence"] or book["head"]
+            shown = self.shown(method, book, q, at) | {"sequence": at}
+            self.reached(book, at_sequence=at)
+        paged = "rows" if method == "TrialBalance" else method.removeprefix("List").lower()
+        if paged in shown:
+            stop, rows = start + min(q["page_size"] or 20, 1000), shown[paged]
+            token = f"page-{len(self.pages)}" if stop < len(rows) else ""
+            self.pages |= {token: (asked, at, stop, rows[stop - 1])} if token else {}
+            shown |= {paged: rows[start:stop], "next_page_token": token}
+        return shown
 
-def replayed(key: str, asked: Fields, content: Fields, recorded: Fields) -> Fields:
-    """What a used key answers: the record as it was, if the same was asked. Raises Refused."""
-    differing = [field for field, value in asked.items() if content.get(field) != value]
-    if differing:
-        named = "verb" if "verb" in differing else ",".join(differing)
-        facts = {"sequence": recorded["sequence"], "differing_fields": named}
-        raise Refused("IDEMPOTENCY_KEY_REUSED", idempotency_key=key, **facts)
-    return {"transaction": recorded, "replayed": True}
+    def shown(self, method: str, book: Fields, q: Fields, at: int) -> Fields:
+        """What one ledger showed right after a record."""
+        by = {origin: reversal for origin, reversal in book["reversed"].items() if reversal <= at}
+        journal = {n: one | {"reversed_by": by.get(n, 0)} for n, one in book["journal"].items() if n <= at}
+        book, order = book | {"journal": journal}, 1 if q["order"] == 2 else -1
+        match method:
+            case "ListAssets":
+                assets = [one for one in book["assets"].values() if one["sequence"] <= at]
+                return {"assets": sorted(assets, key=itemgetter("code"))}
+            case "GetAccount":
+                return {"account": self.known(book, "account", q["name"])}
+            case "ListAccounts":
+                accounts = [one for one in book["accounts"].values() if one["sequence"] <= at]
+                typed = [one for one in accounts if q["type"] in (0, one["type"])]
+                found = [one for one in typed if under(one["name"], q["prefix"])]
+                return {"accounts": sorted(found, key=itemgetter("name"))}
+            case "GetTransaction":
+                return {"transaction": self.found(book, q["transaction"])}
+            case "ListTransactions":
+                wanted = ABSENT | (q["filter"] or {})
+                if wanted["account"]:
+                    self.known(book, "account", wanted["account"])
+                return {"transactions": [one for one in journal.values() if passes(one, wanted)][::order]}
+            case "ListEntries":
+                return {"entries": self.lines(book, q["account"], q["asset"])[::order]}
+            case "GetBalance":
+                last = {q["asset"]: {"sequence": 0, "record_time": None}} if q["asset"] else {}
+                last |= {line["entry"]["asset"]: line for line in self.lines(book, q["account"], q["asset"])}
+                self.reached(book, at_sequence=at)
+                balances = [
+                    {"asset": asset, "posted": str(self.posted(book, q["account"], asset))}
+                    | {"last_sequence": line["sequence"], "last_record_time": line["record_time"]}
+                    for asset, line in sorted(last.items())
+                ]
+                return {"account": q["account"], "balances": balances}
+            case "BatchGetBalances":
+                return {"accounts": [self.shown("GetBalance", book, ABSENT | one, at) for one in q["names"]]}
+        return self.trial_balance(book, q)
 
+    def lines(self, book: Fields, account: str, asset: str) -> list[Fields]:
+        """An account's entries in one asset or in all, oldest first."""
+        self.known(book, "account", account)
+        if asset:
+            self.known(book, "asset", asset)
+        fields = ("sequence", "kind", "effective_time", "record_time", "description")
+        return [
+            {field: one[field] for field in fields} | {"index": index, "entry": entry}
+            for one in book["journal"].values()
+            for index, entry in enumerate(one["entries"])
+            if entry["account"] == account and asset in ("", entry["asset"])
+        ]
 
-def malformed(operation: Fields) -> Refused | None:
-    """How an operation of a batch is refused for its form."""
-    if not operation:
-        return Refused("VALIDATION_FAILED", ("operation",))
-    try:
-        judge(*next(iter(operation.items())))
-    except Refused as refused:
-        return refused
-    return None
+    def posted(self, book: Fields, account: str, asset: str) -> int:
+        """A balance in the account's normal sense, from all its entries."""
+        return sum(self.signed(book, line["entry"]) for line in self.lines(book, account, asset))
+
+    def signed(self, book: Fields, entry: Fields) -> int:
+        """An amount in its account's normal sense."""
+        is_normal = entry["side"] == book["accounts"][entry["account"]]["normal_side"]
+        return int(entry["amount"]) * (1 if is_normal else -1)
+
+    def trial_balance(self, book: Fields, q: Fields) -> Fields:
+        """The sums of all entries by asset, and if asked for by account or by type."""
+        entries = [entry for one in book["journal"].values() for entry in one["entries"]]
+        kinds = {name: account["type"] for name, account in book["accounts"].items()}
+        by_account = summed(entries, lambda one: (one["account"], kinds[one["account"]], one["asset"]))
+        by_type = summed(entries, lambda one: ("", kinds[one["account"]], one["asset"]))
+        rows = [
+            {"account": name, "type": kind, "asset": asset}
+            | {"debits": str(debits), "credits": str(credits), "net": str(debits - credits)}
+            for (name, kind, asset), (debits, credits) in sorted(({}, by_account, by_type)[q["rows"]].items())
+        ]
+        totals = [
+            {"asset": asset, "scale": book["assets"][asset]["scale"], "status": 1, "difference": "0"}
+            | {"total_debits": str(debits), "total_credits": str(credits)}
+            for asset, (debits, credits) in sorted(summed(entries, itemgetter("asset")).items())
+        ]
+        sums = [[name, asset, *map(str, sides)] for (name, _, asset), sides in sorted(by_account.items())]
+        framed = [len(text.encode()).to_bytes(4, "big") + text.encode() for one in sums for text in one]
+        digest = sha256(b"\x01" + b"".join(framed)).digest() if q["digest"] else b""
+        shown = {"status": 1, "totals": totals, "rows": rows, "digest": digest}
+        return shown | {"basis": 1, "checkpoint_sequence": 0}
 
 
 def result(one: Fields | Refused, view: int) -> Fields:
