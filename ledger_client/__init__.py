@@ -1,12 +1,41 @@
 """The Python client of the ledger service: it knows the contract and nothing of the server.
 
     with connect("127.0.0.1:50051") as client:
-        answer = client.call(client.ledger.GetBalance, GetBalanceRequest(ledger="shop", account="cash"))
+        posted = client.post("shop", [debit("cash", 1250, "EUR"), credit("sales", 1250, "EUR")])
+        balance = client.get_balance("shop", "cash", "EUR").posted
 
-Messages come from `ledger_client.contract`; every refusal arrives as `Refused`.
+    async with connect_async("127.0.0.1:50051") as client:
+        posted = await client.post("shop", [debit("cash", 1250, "EUR"), credit("sales", 1250, "EUR")])
+
+Posts of many threads or tasks share calls by themselves. Every refusal arrives as a
+`Refused`; `ledger_client.refusals` draws their tree. Messages of the contract are in
+`ledger_client.contract`, decimals become amounts in `ledger_client.decimals`.
 """
 
-from ledger_client.client import Client, connect
-from ledger_client.refused import Refused, Violation
+from ledger_client.async_client import AsyncClient
+from ledger_client.client import Client
+from ledger_client.connecting import connect, connect_async
+from ledger_client.drafts import Draft, Line, ReversalDraft, credit, debit
+from ledger_client.lane import Posted
+from ledger_client.refusals import OutcomeUnknown, Refused, Violation
+from ledger_client.values import AccountDraft, AccountType, Limit, Side
 
-__all__ = ["Client", "Refused", "Violation", "connect"]
+__all__ = [
+    "AccountDraft",
+    "AccountType",
+    "AsyncClient",
+    "Client",
+    "Draft",
+    "Limit",
+    "Line",
+    "OutcomeUnknown",
+    "Posted",
+    "Refused",
+    "ReversalDraft",
+    "Side",
+    "Violation",
+    "connect",
+    "connect_async",
+    "credit",
+    "debit",
+]

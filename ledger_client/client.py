@@ -1,182 +1,205 @@
-"""A connection to one ledger service: the channel, the stubs, deadlines, and retries that cannot post twice.
+"""The client for threads: every verb of the contract, typed; posts of many threads share calls."""
 
-A call is repeated only where repeating it is safe: it reads, or it creates
-something that is its own key, or every write in it carries an idempotency key
-(the server then answers the recorded transaction), or the server said that it did
-nothing. Everything else is the caller's to decide. All attempts of a call share
-one deadline, so a caller who gives ten seconds has an answer in ten seconds.
-"""
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
-import random
-import time
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from ledger.v1.ledger_service_pb2 import TransactionFilter
 
-import grpc
-from google.protobuf.message import Message
-from ledger.v1 import ledger_service_pb2
-from ledger.v1.account_service_pb2_grpc import AccountServiceStub
-from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
-from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
-
-from ledger_client.refused import NOTHING_DONE_REASONS, Refused, refused_from_rpc_error
-
-DEADLINE_S = 10.0
-# Five attempts at these pauses outlast a server's restart, not an outage: those are the caller's business.
-ATTEMPTS_MAX = 5
-_PAUSE_FIRST_S = 0.1
-_PAUSE_MAX_S = 2.0
-# The service's own limit for a message; a plain channel would stop at 4 MiB.
-_MESSAGE_BYTES_MAX = 8 * 1024 * 1024
-
-_CHANNEL_OPTIONS = (
-    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-    # A silent peer is noticed while a call waits, and never pinged while none does.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A proxy for the web is never the way to an internal service.
-    ("grpc.enable_http_proxy", 0),
+from ledger_client import asks
+from ledger_client.calls import Calls
+from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
+from ledger_client.lane import Posted
+from ledger_client.refusals import Refused
+from ledger_client.values import (
+    Account,
+    AccountDraft,
+    AccountEntry,
+    AccountType,
+    Asset,
+    Balance,
+    Ledger,
+    Recorded,
+    Transaction,
+    TrialBalance,
+    TrialBalanceRow,
 )
 
 
-RequestT = TypeVar("RequestT", bound=Message)
-ResponseT = TypeVar("ResponseT", bound=Message)
-RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
-ResponseT_co = TypeVar("ResponseT_co", covariant=True)
+class Client(Calls):
+    """The ledger service, for any number of threads; closed by `close` or `with`.
 
+    Every verb takes the ledger's name first, answers a value or raises a Refused,
+    and ends within `deadline_s` seconds. Reads see what this client has written.
+    Writes of several threads are recorded in no particular order; a thread's own
+    come in its order, because it waits for each.
 
-class Method(Protocol[RequestT_contra, ResponseT_co]):
-    """A method of a generated stub."""
-
-    def __call__(self, request: RequestT_contra, /, timeout: float | None = None) -> ResponseT_co: ...
-
-
-class _PageRequest(Protocol):
-    page_token: str
-
-
-class _PageResponse(Protocol):
-    @property
-    def next_page_token(self) -> str: ...
-
-
-PageRequestT = TypeVar("PageRequestT", bound=_PageRequest)
-PageResponseT = TypeVar("PageResponseT", bound=_PageResponse)
-
-
-class Client:
-    """The three services behind one channel; safe to share between threads, closed by `close` or `with`.
-
-    `ledger`, `accounts` and `admin` are the generated stubs: give one of their
-    methods to `call` or `pages`.
+    Not to be carried over a fork: make one in each process.
     """
 
-    def __init__(self, channel: grpc.Channel, *, deadline_s: float = DEADLINE_S) -> None:
-        self._channel = channel
-        self._deadline_s = deadline_s
-        self.ledger = LedgerServiceStub(channel)
-        self.accounts = AccountServiceStub(channel)
-        self.admin = LedgerAdminServiceStub(channel)
+    # writing ----------------------------------------------------------------------------------
 
-    def call(
+    def new_key(self) -> str:
+        """A fresh idempotency key, later than those before it; for who wants to know it before the post."""
+        return self._keys.new()
+
+    def post(
         self,
-        method: Method[RequestT, ResponseT],
-        request: RequestT,
+        ledger: str,
+        lines: Sequence[Line],
         *,
+        idempotency_key: str = "",
+        kind: str = "",
+        effective_time: datetime | None = None,
+        description: str = "",
+        metadata: Mapping[str, str] | None = None,
+        external_ref: str = "",
         deadline_s: float | None = None,
-    ) -> ResponseT:
-        """Answers the response, or raises Refused; within `deadline_s` seconds, all attempts included."""
-        ends_at = time.monotonic() + (self._deadline_s if deadline_s is None else deadline_s)
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                return method(request, timeout=max(0.0, ends_at - time.monotonic()))
-            except grpc.RpcError as error:
-                refused = refused_from_rpc_error(error)
-                pause_s = _pause_s(attempt, refused)
-                if (
-                    attempt == ATTEMPTS_MAX
-                    or not _may_repeat(request, refused)
-                    or time.monotonic() + pause_s >= ends_at
-                ):
-                    raise refused from error
-            time.sleep(pause_s)
-        raise AssertionError("the last attempt answers or raises")
+    ) -> Posted:
+        """Records one transaction: durable when answered. Waits for room while too many are on their way.
 
-    def pages(
-        self,
-        method: Method[PageRequestT, PageResponseT],
-        request: PageRequestT,
-        *,
-        deadline_s: float | None = None,
-    ) -> Iterator[PageResponseT]:
-        """Yields every page of a list in order; each page is one `call`, with its own deadline.
-
-        The request's page_token moves along. All pages reflect the sequence of the
-        first.
+        Tried again under the same key until the deadline while it helps. Then raises
+        OutcomeUnknown where it may have been recorded: its `idempotency_key` tells.
         """
-        while True:
-            page = self.call(method, request, deadline_s=deadline_s)  # type: ignore[type-var]
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        key = idempotency_key or self._keys.new()
+        operation = post_bytes(lines, key, kind, effective_time, description, metadata, external_ref)
+        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        return self._posting.post(ledger, operation, len(lines), key, wait_s)
 
-    def health(self, service: str = "", *, deadline_s: float | None = None) -> str:
-        """Answers grpc.health.v1's word for the service, or for the whole server: SERVING or NOT_SERVING."""
-        from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-        stub = health_pb2_grpc.HealthStub(self._channel)
-        answer = self.call(stub.Check, health_pb2.HealthCheckRequest(service=service), deadline_s=deadline_s)
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
-    def close(self) -> None:
-        """Closes the channel; calls still under way end as CANCELLED."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
+    def reverse(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        ledger: str,
+        transaction: int | str,
+        *,
+        idempotency_key: str = "",
+        effective_time: datetime | None = None,
+        description: str = "",
+        metadata: Mapping[str, str] | None = None,
+        deadline_s: float | None = None,
+    ) -> Posted:
+        """Records the mirror of a transaction, named by its sequence or its key; else as `post`."""
+        key = idempotency_key or self._keys.new()
+        draft = ReversalDraft(transaction, key, effective_time, description, metadata)
+        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        return self._posting.post(ledger, reversal_bytes(draft, key), 0, key, wait_s)
 
+    def post_whole(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
+        """Records one transaction in a call of its own, and answers it whole."""
+        key = draft.idempotency_key or self._keys.new()
+        return self.ask(asks.post_whole(ledger, draft, key, validate_only=False), deadline_s)
 
-def connect(target: str, *, deadline_s: float = DEADLINE_S) -> Client:
-    """Answers a client for the service at HOST:PORT, without TLS.
+    def validate(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
+        """Answers or refuses as `post_whole` would now, and records nothing; the sequence is 0."""
+        ask = asks.post_whole(ledger, draft, draft.idempotency_key, validate_only=True)
+        return self.ask(ask, deadline_s)
 
-    Nothing is sent until the first call, which also is the first to notice that
-    nobody listens. `deadline_s` is every call's unless the call gives its own.
-    """
-    return Client(grpc.insecure_channel(target, options=_CHANNEL_OPTIONS), deadline_s=deadline_s)
+    def post_batch(
+        self, ledger: str, drafts: Sequence[Draft | ReversalDraft], *, deadline_s: float | None = None
+    ) -> list[Posted | Refused]:
+        """Records several in order, each on its own; one answer for each, a Refused where it was refused."""
+        keys = (self._keys.new() for _ in drafts)
+        return self.ask(asks.post_batch(ledger, drafts, keys, atomic=False), deadline_s)
 
+    def post_atomically(
+        self, ledger: str, drafts: Sequence[Draft | ReversalDraft], *, deadline_s: float | None = None
+    ) -> list[Posted]:
+        """Records all in order or none; raises what the one at fault was refused for, with its key."""
+        keys = (self._keys.new() for _ in drafts)
+        answer = self.ask(asks.post_batch(ledger, drafts, keys, atomic=True), deadline_s)
+        return asks.all_recorded(answer)
 
-def _pause_s(attempt: int, refused: Refused) -> float:
-    """The server's wish, never less than the doubling pause; jittered, lest all callers return as one."""
-    doubled_s: float = min(_PAUSE_MAX_S, _PAUSE_FIRST_S * float(2 ** (attempt - 1)))
-    return max(refused.retry_after_s or 0.0, doubled_s) * random.uniform(1.0, 1.5)
+    # reading ----------------------------------------------------------------------------------
 
+    def get_transaction(
+        self, ledger: str, transaction: int | str, *, deadline_s: float | None = None
+    ) -> Transaction:
+        """A transaction by its sequence or its key."""
+        return self.ask(asks.get_transaction(ledger, transaction), deadline_s)
 
-def _may_repeat(request: Message, refused: Refused) -> bool:
-    if not refused.is_transient:
-        return False
-    return refused.reason in NOTHING_DONE_REASONS or _is_repeatable(request)
+    def list_transactions(
+        self, ledger: str, *, only: TransactionFilter | None = None, oldest_first: bool = False
+    ) -> Iterator[Transaction]:
+        """Every transaction, or those that pass the filter, read page by page; all as of one sequence."""
+        return self.each(asks.list_transactions(ledger, only, oldest_first=oldest_first))
 
+    def list_entries(
+        self, ledger: str, account: str, *, asset: str = "", oldest_first: bool = False
+    ) -> Iterator[AccountEntry]:
+        """Every entry of an account, with running balances, read page by page; all as of one sequence."""
+        return self.each(asks.list_entries(ledger, account, asset, oldest_first=oldest_first))
 
-def _is_repeatable(request: Message) -> bool:
-    """True where the request sent twice has the effect of the request sent once."""
-    if isinstance(request, ledger_service_pb2.PostBatchRequest):
-        return all(
-            (operation.post if operation.HasField("post") else operation.reverse).idempotency_key.strip()
-            for operation in request.operations
-        )
-    if isinstance(request, ledger_service_pb2.PostRequest | ledger_service_pb2.ReverseRequest):
-        return bool(request.idempotency_key.strip())
-    return True
+    def get_balance(
+        self,
+        ledger: str,
+        account: str,
+        asset: str,
+        *,
+        at_sequence: int = 0,
+        deadline_s: float | None = None,
+    ) -> Balance:
+        """An account's balance in one asset, now or right after a record."""
+        (balance,) = self.ask(asks.get_balances(ledger, account, asset, at_sequence), deadline_s)
+        return balance
+
+    def get_balances(
+        self,
+        ledger: str,
+        names: Iterable[tuple[str, str]],
+        *,
+        at_sequence: int = 0,
+        deadline_s: float | None = None,
+    ) -> list[tuple[Balance, ...]]:
+        """Up to 1,000 balances at one sequence, by (account, asset); an empty asset means every one."""
+        return self.ask(asks.get_balances_of(ledger, names, at_sequence), deadline_s)
+
+    def trial_balance(
+        self, ledger: str, *, at_sequence: int = 0, digest: bool = False, deadline_s: float | None = None
+    ) -> TrialBalance:
+        """Adds up every posted entry: whether debits equal credits, and each asset's totals."""
+        return self.ask(asks.trial_balance(ledger, at_sequence, digest=digest), deadline_s)
+
+    def trial_balance_rows(
+        self, ledger: str, *, at_sequence: int = 0, by_type: bool = False
+    ) -> Iterator[TrialBalanceRow]:
+        """The sums of each account and asset, or of each account type, read page by page."""
+        return self.each(asks.trial_balance_rows(ledger, at_sequence, by_type=by_type))
+
+    # ledgers, assets, accounts ------------------------------------------------------------------
+
+    def create_ledger(self, name: str, *, description: str = "") -> Ledger:
+        """Creates a ledger; the same again answers the one that is there."""
+        return self.ask(asks.create_ledger(name, description))
+
+    def get_ledger(self, name: str) -> Ledger:
+        """A ledger with its head."""
+        return self.ask(asks.get_ledger(name))
+
+    def list_ledgers(self) -> Iterator[Ledger]:
+        """Every ledger, in bytewise order of names."""
+        return self.each(asks.list_ledgers())
+
+    def create_asset(self, ledger: str, code: str, scale: int) -> Asset:
+        """Creates an asset with so many decimals; the same again answers the one that is there."""
+        return self.ask(asks.create_asset(ledger, code, scale))
+
+    def list_assets(self, ledger: str) -> Iterator[Asset]:
+        """Every asset, in bytewise order of codes."""
+        return self.each(asks.list_assets(ledger))
+
+    def create_account(self, ledger: str, draft: AccountDraft) -> Account:
+        """Opens an account; the same again answers it as it was opened."""
+        (account,) = self.create_accounts(ledger, [draft])
+        return account
+
+    def create_accounts(self, ledger: str, drafts: Iterable[AccountDraft]) -> list[Account]:
+        """Opens up to 1,000 accounts, all or none."""
+        return self.ask(asks.create_accounts(ledger, drafts))
+
+    def get_account(self, ledger: str, name: str) -> Account:
+        """An account in its newest version."""
+        return self.ask(asks.get_account(ledger, name))
+
+    def list_accounts(
+        self, ledger: str, *, prefix: str = "", account_type: AccountType | None = None
+    ) -> Iterator[Account]:
+        """Every account, or those at or below a path, or of a type, in bytewise order of names."""
+        return self.each(asks.list_accounts(ledger, prefix, account_type))

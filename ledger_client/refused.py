@@ -1,74 +1,119 @@
-"""A refusal as the caller of the client sees it, decoded from the details that travel with a gRPC status."""
+"""Refusals decoded from the details that travel with a gRPC status."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 
 import grpc
+import grpc.aio
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from ledger.v1 import ledger_service_pb2
 
+from ledger_client.refusals import (
+    NOTHING_DONE_REASONS,
+    Aborted,
+    AccountAlreadyExists,
+    AccountNotFound,
+    AlreadyExists,
+    AmountInvalid,
+    AmountOverflow,
+    AssetAlreadyExists,
+    AssetMismatch,
+    AssetNotFound,
+    AtomicGroupRefused,
+    BalanceLimitExceeded,
+    BatchTooLarge,
+    Contention,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    Exhausted,
+    IdempotencyKeyReused,
+    InsufficientFunds,
+    InvalidRequest,
+    InvariantBroken,
+    LedgerAlreadyExists,
+    LedgerNotFound,
+    NotFound,
+    NotPermitted,
+    OutcomeUnknown,
+    Overloaded,
+    PageTokenInvalid,
+    Precondition,
+    Refused,
+    ReversalAlreadyExists,
+    ReversalForbiddenType,
+    SequenceNotReached,
+    ShuttingDown,
+    TransactionNotFound,
+    Unavailable,
+    UnbalancedTransaction,
+    ValidationFailed,
+    Violation,
+)
+
+__all__ = [
+    "NOTHING_DONE_REASONS",
+    "Refused",
+    "Violation",
+    "class_of",
+    "refused_from_operation",
+    "refused_from_rpc_error",
+]
+
 _DETAILS_KEY = "grpc-status-details-bin"
+_STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
-# Sent instead of doing anything: also safe to repeat where a request carries no idempotency key.
-NOTHING_DONE_REASONS = frozenset({"CONTENTION", "OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
+BY_REASON: Mapping[str, type[Refused]] = {
+    "VALIDATION_FAILED": ValidationFailed,
+    "AMOUNT_INVALID": AmountInvalid,
+    "PAGE_TOKEN_INVALID": PageTokenInvalid,
+    "UNBALANCED_TRANSACTION": UnbalancedTransaction,
+    "ASSET_MISMATCH": AssetMismatch,
+    "LEDGER_NOT_FOUND": LedgerNotFound,
+    "ACCOUNT_NOT_FOUND": AccountNotFound,
+    "ASSET_NOT_FOUND": AssetNotFound,
+    "TRANSACTION_NOT_FOUND": TransactionNotFound,
+    "IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,
+    "REVERSAL_ALREADY_EXISTS": ReversalAlreadyExists,
+    "LEDGER_ALREADY_EXISTS": LedgerAlreadyExists,
+    "ASSET_ALREADY_EXISTS": AssetAlreadyExists,
+    "ACCOUNT_ALREADY_EXISTS": AccountAlreadyExists,
+    "INSUFFICIENT_FUNDS": InsufficientFunds,
+    "BALANCE_LIMIT_EXCEEDED": BalanceLimitExceeded,
+    "REVERSAL_FORBIDDEN_TYPE": ReversalForbiddenType,
+    "SEQUENCE_NOT_REACHED": SequenceNotReached,
+    "AMOUNT_OVERFLOW": AmountOverflow,
+    "CONTENTION": Contention,
+    "ATOMIC_GROUP_REFUSED": AtomicGroupRefused,
+    "OVERLOADED": Overloaded,
+    "BATCH_TOO_LARGE": BatchTooLarge,
+    "DATABASE_UNAVAILABLE": DatabaseUnavailable,
+    "OUTCOME_UNKNOWN": OutcomeUnknown,
+    "SHUTTING_DOWN": ShuttingDown,
+    "LEDGER_INVARIANT_BROKEN": InvariantBroken,
+}
+BY_STATUS: Mapping[str, type[Refused]] = {
+    "INVALID_ARGUMENT": InvalidRequest,
+    "NOT_FOUND": NotFound,
+    "ALREADY_EXISTS": AlreadyExists,
+    "FAILED_PRECONDITION": Precondition,
+    "PERMISSION_DENIED": NotPermitted,
+    "UNAUTHENTICATED": NotPermitted,
+    "ABORTED": Aborted,
+    "RESOURCE_EXHAUSTED": Exhausted,
+    "UNAVAILABLE": Unavailable,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One field of the request that has a bad value: its path and what is wrong with it."""
-
-    field: str
-    description: str
-
-
-class Refused(Exception):
-    """The server, or the way to it, said no.
-
-    `status` is the gRPC code's name ("NOT_FOUND"); `reason` is the stable word to
-    branch on ("ACCOUNT_NOT_FOUND"), empty where the answer came from no handler:
-    nobody listens, the deadline passed. `facts` belong to the reason, `violations`
-    name each bad field, `retry_after_s` is the server's wish in seconds.
-    """
-
-    def __init__(
-        self,
-        status: str,
-        message: str,
-        *,
-        reason: str = "",
-        facts: Mapping[str, str] | None = None,
-        violations: Sequence[Violation] = (),
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(f"{reason or status}: {message}")
-        self.status = status
-        self.message = message
-        self.reason = reason
-        self.facts: Mapping[str, str] = MappingProxyType(dict(facts or {}))
-        self.violations = tuple(violations)
-        self.retry_after_s = retry_after_s
-
-    @property
-    def is_transient(self) -> bool:
-        """True where the same request may succeed later without anything else changing."""
-        if self.status == "UNAVAILABLE":
-            return True
-        if self.status in ("ABORTED", "RESOURCE_EXHAUSTED"):
-            return self.retry_after_s is not None or self.reason in NOTHING_DONE_REASONS or not self.reason
-        return False
-
-    @property
-    def is_unanswered(self) -> bool:
-        """True where no server answered at all: nobody listens at the target, or the way is broken."""
-        return self.status == "UNAVAILABLE" and not self.reason
+def class_of(status: str, reason: str) -> type[Refused]:
+    """The narrowest class for a status and a reason."""
+    return BY_REASON.get(reason) or BY_STATUS.get(status, Refused)
 
 
 def refused_from_rpc_error(error: grpc.RpcError) -> Refused:
     """Decodes what a stub raised; details that do not parse are left out rather than hide the status."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return Refused("UNKNOWN", str(error))
     code = error.code()
     message = error.details() or ""
@@ -79,13 +124,12 @@ def refused_from_rpc_error(error: grpc.RpcError) -> Refused:
             except DecodeError:
                 break
             return _refused(code.name, message, details)
-    return Refused(code.name, message)
+    return class_of(code.name, "")(code.name, message)
 
 
 def refused_from_operation(status: ledger_service_pb2.OperationStatus) -> Refused:
     """Decodes the refusal of one operation of a batch."""
-    names = {code.value[0]: code.name for code in grpc.StatusCode}
-    return _refused(names.get(status.code, "UNKNOWN"), status.message, status.details)
+    return _refused(_STATUS_NAMES.get(status.code, "UNKNOWN"), status.message, status.details)
 
 
 def _refused(status: str, message: str, details: Sequence[Any]) -> Refused:
@@ -101,6 +145,6 @@ def _refused(status: str, message: str, details: Sequence[Any]) -> Refused:
             violations += [Violation(each.field, each.description) for each in bad_request.field_violations]
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
-    return Refused(
+    return class_of(status, reason)(
         status, message, reason=reason, facts=facts, violations=violations, retry_after_s=retry_after_s
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from zoo.animal import Animal, Plant
 
-_CLIENT = "ledger_client/client.py"
+_CALLS_OF_THREADS = "ledger_client/calls.py"
+_RETRIES = "ledger_client/retries.py"
 _KEYS = "ledger_server/cli/content_keys.py"
 _REPLAY = "ledger_server/service/replay.py"
 
@@ -18,11 +19,11 @@ ANIMALS = (
         "A payment whose answer was lost is made again under another key.",
         (
             Plant(
-                _CLIENT,
-                "            time.sleep(pause_s)\n",
-                "            time.sleep(pause_s)\n"
+                _CALLS_OF_THREADS,
+                "            self._sleep(pause_s)\n",
+                "            self._sleep(pause_s)\n"
                 '            if getattr(request, "idempotency_key", ""):\n'
-                "                request.idempotency_key += str(attempt)  # type: ignore[attr-defined]\n",
+                '                request.idempotency_key += "x"  # type: ignore[attr-defined]\n',
             ),
         ),
         (_CALLS + "test_a_keyed_post_is_sent_again_under_the_same_key",),
@@ -32,7 +33,7 @@ ANIMALS = (
         "A post without a key is sent again after its answer was lost, and made twice.",
         (
             Plant(
-                _CLIENT,
+                _RETRIES,
                 "        return bool(request.idempotency_key.strip())\n",
                 "        return True\n",
             ),
@@ -42,13 +43,13 @@ ANIMALS = (
     Animal(
         "batch repeated for its first key",
         "A batch of which one operation has a key is sent again, and the others are made twice.",
-        (Plant(_CLIENT, "        return all(\n", "        return any(\n"),),
+        (Plant(_RETRIES, "        return all(_key", "        return any(_key"),),
         (_CALLS + "test_a_batch_is_repeated_only_if_every_operation_has_a_key",),
     ),
     Animal(
         "refusal repeated",
         "What was refused for good is asked for again and again until the deadline.",
-        (Plant(_CLIENT, "    if not refused.is_transient:\n", "    if refused is None:\n"),),
+        (Plant(_RETRIES, "    if not refused.is_transient:\n", "    if refused is None:\n"),),
         (_CALLS + "test_what_would_be_refused_again_is_not_repeated",),
     ),
     Animal(

@@ -1,0 +1,206 @@
+"""The client for asyncio: every verb of the contract, typed; posts of many tasks share calls."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from ledger.v1.ledger_service_pb2 import TransactionFilter
+
+from ledger_client import asks
+from ledger_client.async_calls import AsyncCalls
+from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
+from ledger_client.lane import Posted
+from ledger_client.refusals import Refused
+from ledger_client.values import (
+    Account,
+    AccountDraft,
+    AccountEntry,
+    AccountType,
+    Asset,
+    Balance,
+    Ledger,
+    Recorded,
+    Transaction,
+    TrialBalance,
+    TrialBalanceRow,
+)
+
+
+class AsyncClient(AsyncCalls):
+    """The ledger service, for any number of tasks of one event loop; closed by `aclose` or `async with`.
+
+    Every verb takes the ledger's name first, answers a value or raises a Refused,
+    and ends within `deadline_s` seconds. Reads see what this client has written.
+    Writes of several tasks are recorded in no particular order; a task's own come
+    in its order, because it awaits each. A cancelled post may have been recorded:
+    make its key with `new_key`, and ask with `get_transaction`.
+
+    Not for a second thread or a second loop, and not to be carried over a fork.
+    """
+
+    # writing ----------------------------------------------------------------------------------
+
+    def new_key(self) -> str:
+        """A fresh idempotency key, later than those before it; for who wants to know it before the post."""
+        return self._keys.new()
+
+    async def post(
+        self,
+        ledger: str,
+        lines: Sequence[Line],
+        *,
+        idempotency_key: str = "",
+        kind: str = "",
+        effective_time: datetime | None = None,
+        description: str = "",
+        metadata: Mapping[str, str] | None = None,
+        external_ref: str = "",
+        deadline_s: float | None = None,
+    ) -> Posted:
+        """Records one transaction: durable when answered. Waits for room while too many are on their way.
+
+        Tried again under the same key until the deadline while it helps. Then raises
+        OutcomeUnknown where it may have been recorded: its `idempotency_key` tells.
+        """
+        key = idempotency_key or self._keys.new()
+        operation = post_bytes(lines, key, kind, effective_time, description, metadata, external_ref)
+        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        return await self._posting.post(ledger, operation, len(lines), key, wait_s)
+
+    async def reverse(
+        self,
+        ledger: str,
+        transaction: int | str,
+        *,
+        idempotency_key: str = "",
+        effective_time: datetime | None = None,
+        description: str = "",
+        metadata: Mapping[str, str] | None = None,
+        deadline_s: float | None = None,
+    ) -> Posted:
+        """Records the mirror of a transaction, named by its sequence or its key; else as `post`."""
+        key = idempotency_key or self._keys.new()
+        draft = ReversalDraft(transaction, key, effective_time, description, metadata)
+        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        return await self._posting.post(ledger, reversal_bytes(draft, key), 0, key, wait_s)
+
+    async def post_whole(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
+        """Records one transaction in a call of its own, and answers it whole."""
+        key = draft.idempotency_key or self._keys.new()
+        return await self.ask(asks.post_whole(ledger, draft, key, validate_only=False), deadline_s)
+
+    async def validate(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
+        """Answers or refuses as `post_whole` would now, and records nothing; the sequence is 0."""
+        ask = asks.post_whole(ledger, draft, draft.idempotency_key, validate_only=True)
+        return await self.ask(ask, deadline_s)
+
+    async def post_batch(
+        self, ledger: str, drafts: Sequence[Draft | ReversalDraft], *, deadline_s: float | None = None
+    ) -> list[Posted | Refused]:
+        """Records several in order, each on its own; one answer for each, a Refused where it was refused."""
+        keys = (self._keys.new() for _ in drafts)
+        return await self.ask(asks.post_batch(ledger, drafts, keys, atomic=False), deadline_s)
+
+    async def post_atomically(
+        self, ledger: str, drafts: Sequence[Draft | ReversalDraft], *, deadline_s: float | None = None
+    ) -> list[Posted]:
+        """Records all in order or none; raises what the one at fault was refused for, with its key."""
+        keys = (self._keys.new() for _ in drafts)
+        answer = await self.ask(asks.post_batch(ledger, drafts, keys, atomic=True), deadline_s)
+        return asks.all_recorded(answer)
+
+    # reading ----------------------------------------------------------------------------------
+
+    async def get_transaction(
+        self, ledger: str, transaction: int | str, *, deadline_s: float | None = None
+    ) -> Transaction:
+        """A transaction by its sequence or its key."""
+        return await self.ask(asks.get_transaction(ledger, transaction), deadline_s)
+
+    def list_transactions(
+        self, ledger: str, *, only: TransactionFilter | None = None, oldest_first: bool = False
+    ) -> AsyncIterator[Transaction]:
+        """Every transaction, or those that pass the filter, read page by page; all as of one sequence."""
+        return self.each(asks.list_transactions(ledger, only, oldest_first=oldest_first))
+
+    def list_entries(
+        self, ledger: str, account: str, *, asset: str = "", oldest_first: bool = False
+    ) -> AsyncIterator[AccountEntry]:
+        """Every entry of an account, with running balances, read page by page; all as of one sequence."""
+        return self.each(asks.list_entries(ledger, account, asset, oldest_first=oldest_first))
+
+    async def get_balance(
+        self,
+        ledger: str,
+        account: str,
+        asset: str,
+        *,
+        at_sequence: int = 0,
+        deadline_s: float | None = None,
+    ) -> Balance:
+        """An account's balance in one asset, now or right after a record."""
+        (balance,) = await self.ask(asks.get_balances(ledger, account, asset, at_sequence), deadline_s)
+        return balance
+
+    async def get_balances(
+        self,
+        ledger: str,
+        names: Iterable[tuple[str, str]],
+        *,
+        at_sequence: int = 0,
+        deadline_s: float | None = None,
+    ) -> list[tuple[Balance, ...]]:
+        """Up to 1,000 balances at one sequence, by (account, asset); an empty asset means every one."""
+        return await self.ask(asks.get_balances_of(ledger, names, at_sequence), deadline_s)
+
+    async def trial_balance(
+        self, ledger: str, *, at_sequence: int = 0, digest: bool = False, deadline_s: float | None = None
+    ) -> TrialBalance:
+        """Adds up every posted entry: whether debits equal credits, and each asset's totals."""
+        return await self.ask(asks.trial_balance(ledger, at_sequence, digest=digest), deadline_s)
+
+    def trial_balance_rows(
+        self, ledger: str, *, at_sequence: int = 0, by_type: bool = False
+    ) -> AsyncIterator[TrialBalanceRow]:
+        """The sums of each account and asset, or of each account type, read page by page."""
+        return self.each(asks.trial_balance_rows(ledger, at_sequence, by_type=by_type))
+
+    # ledgers, assets, accounts ------------------------------------------------------------------
+
+    async def create_ledger(self, name: str, *, description: str = "") -> Ledger:
+        """Creates a ledger; the same again answers the one that is there."""
+        return await self.ask(asks.create_ledger(name, description))
+
+    async def get_ledger(self, name: str) -> Ledger:
+        """A ledger with its head."""
+        return await self.ask(asks.get_ledger(name))
+
+    def list_ledgers(self) -> AsyncIterator[Ledger]:
+        """Every ledger, in bytewise order of names."""
+        return self.each(asks.list_ledgers())
+
+    async def create_asset(self, ledger: str, code: str, scale: int) -> Asset:
+        """Creates an asset with so many decimals; the same again answers the one that is there."""
+        return await self.ask(asks.create_asset(ledger, code, scale))
+
+    def list_assets(self, ledger: str) -> AsyncIterator[Asset]:
+        """Every asset, in bytewise order of codes."""
+        return self.each(asks.list_assets(ledger))
+
+    async def create_account(self, ledger: str, draft: AccountDraft) -> Account:
+        """Opens an account; the same again answers it as it was opened."""
+        (account,) = await self.create_accounts(ledger, [draft])
+        return account
+
+    async def create_accounts(self, ledger: str, drafts: Iterable[AccountDraft]) -> list[Account]:
+        """Opens up to 1,000 accounts, all or none."""
+        return await self.ask(asks.create_accounts(ledger, drafts))
+
+    async def get_account(self, ledger: str, name: str) -> Account:
+        """An account in its newest version."""
+        return await self.ask(asks.get_account(ledger, name))
+
+    def list_accounts(
+        self, ledger: str, *, prefix: str = "", account_type: AccountType | None = None
+    ) -> AsyncIterator[Account]:
+        """Every account, or those at or below a path, or of a type, in bytewise order of names."""
+        return self.each(asks.list_accounts(ledger, prefix, account_type))

@@ -1,0 +1,278 @@
+"""Every no that a caller of the client can get, by status and by reason.
+
+    Refused
+    ├── InvalidRequest ─ the same request is never accepted
+    │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
+    │   ├── UnbalancedTransaction   └── AssetMismatch
+    ├── NotFound
+    │   ├── LedgerNotFound          ├── AccountNotFound
+    │   ├── AssetNotFound           └── TransactionNotFound
+    ├── AlreadyExists
+    │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
+    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   └── AccountAlreadyExists
+    ├── Precondition ─ the state of the books says no
+    │   ├── BoundPassed             ├── InsufficientFunds    └── BalanceLimitExceeded
+    │   ├── ReversalForbiddenType   └── SequenceNotReached
+    ├── AmountOverflow
+    ├── NotPermitted ─ who asks may not, or is not known
+    ├── Aborted ─ nothing was recorded; the same request may succeed
+    │   ├── Contention              └── AtomicGroupRefused
+    ├── Exhausted
+    │   ├── Overloaded              └── BatchTooLarge
+    ├── Unavailable
+    │   ├── DatabaseUnavailable     ├── OutcomeUnknown       └── ShuttingDown
+    ├── DeadlineExceeded ─ the caller's time was over
+    └── InvariantBroken ─ a bug or damage on the server's side
+
+A reason that this list does not know arrives as the class of its status, a status
+that it does not know as Refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field of the request that has a bad value: its path and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class Refused(Exception):
+    """The server, or the way to it, said no.
+
+    `status` is the gRPC code's name ("NOT_FOUND"); `reason` is the stable word to
+    branch on ("ACCOUNT_NOT_FOUND"), empty where the answer came from no handler:
+    nobody listens, the deadline passed. `facts` belong to the reason, `violations`
+    name each bad field, `retry_after_s` is the server's wish in seconds.
+    `idempotency_key` is the key of the write that was refused, also where the
+    client made it; empty for reads.
+    """
+
+    def __init__(
+        self,
+        status: str,
+        message: str,
+        *,
+        reason: str = "",
+        facts: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        retry_after_s: float | None = None,
+        idempotency_key: str = "",
+    ) -> None:
+        super().__init__(f"{reason or status}: {message}")
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.facts: Mapping[str, str] = MappingProxyType(dict(facts or {}))
+        self.violations = tuple(violations)
+        self.retry_after_s = retry_after_s
+        self.idempotency_key = idempotency_key
+
+    def of_key(self, idempotency_key: str) -> "Refused":
+        """The same refusal, of the write with this key."""
+        return type(self)(
+            self.status,
+            self.message,
+            reason=self.reason,
+            facts=self.facts,
+            violations=self.violations,
+            retry_after_s=self.retry_after_s,
+            idempotency_key=idempotency_key,
+        )
+
+    @property
+    def is_transient(self) -> bool:
+        """True where the same request may succeed later without anything else changing."""
+        if self.status == "UNAVAILABLE":
+            return True
+        if self.status in ("ABORTED", "RESOURCE_EXHAUSTED"):
+            return self.retry_after_s is not None or self.reason in NOTHING_DONE_REASONS or not self.reason
+        return False
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True where no server answered at all: nobody listens at the target, or the way is broken."""
+        return self.status == "UNAVAILABLE" and not self.reason
+
+    @property
+    def is_unknown(self) -> bool:
+        """True where a write that was answered so may stand in the journal all the same."""
+        return self.reason == "OUTCOME_UNKNOWN" or (
+            not self.reason and self.status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
+        )
+
+
+# Sent instead of doing anything: also safe to repeat where a request carries no idempotency key.
+NOTHING_DONE_REASONS = frozenset({"CONTENTION", "OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
+
+
+class InvalidRequest(Refused):
+    """The request is malformed."""
+
+
+class ValidationFailed(InvalidRequest):
+    """At least one field is outside its bounds; `violations` has them all."""
+
+
+class AmountInvalid(InvalidRequest):
+    """An amount is not positive, or has more than 38 digits."""
+
+
+class PageTokenInvalid(InvalidRequest):
+    """The page token belongs to another request."""
+
+
+class UnbalancedTransaction(InvalidRequest):
+    """Debits and credits differ in an asset."""
+
+
+class AssetMismatch(InvalidRequest):
+    """One asset is only debited and another only credited."""
+
+
+class NotFound(Refused):
+    """What was named does not exist."""
+
+
+class LedgerNotFound(NotFound):
+    """No ledger has this name."""
+
+
+class AccountNotFound(NotFound):
+    """No account of the ledger has this name."""
+
+
+class AssetNotFound(NotFound):
+    """No asset of the ledger has this code."""
+
+
+class TransactionNotFound(NotFound):
+    """No transaction of the ledger has this sequence or key."""
+
+
+class AlreadyExists(Refused):
+    """What was to be made is there already, and is not the same."""
+
+
+class IdempotencyKeyReused(AlreadyExists):
+    """The key was used for other content; the facts name the fields that differ."""
+
+
+class ReversalAlreadyExists(AlreadyExists):
+    """The transaction has been reversed."""
+
+
+class LedgerAlreadyExists(AlreadyExists):
+    """A ledger of this name exists with other content."""
+
+
+class AssetAlreadyExists(AlreadyExists):
+    """An asset of this code exists with another scale."""
+
+
+class AccountAlreadyExists(AlreadyExists):
+    """An account of this name exists with other content."""
+
+
+class Precondition(Refused):
+    """The state of the books says no; the same request may succeed after it has changed."""
+
+
+class BoundPassed(Precondition):
+    """A balance would leave its bounds. Amounts are in minor units."""
+
+    @property
+    def account(self) -> str:
+        """Whose balance it is; empty where the caller may not know."""
+        return self.facts.get("account", "")
+
+    @property
+    def asset(self) -> str:
+        """The asset's code; empty where the caller may not know."""
+        return self.facts.get("asset", "")
+
+    @property
+    def balance(self) -> int | None:
+        """What the account has; None where the caller may not know."""
+        return int(self.facts["balance"]) if "balance" in self.facts else None
+
+    @property
+    def shortfall(self) -> int | None:
+        """By how much the bound would be passed; None where the caller may not know."""
+        return int(self.facts["shortfall"]) if "shortfall" in self.facts else None
+
+
+class InsufficientFunds(BoundPassed):
+    """A balance would fall below its balance_min."""
+
+
+class BalanceLimitExceeded(BoundPassed):
+    """A balance would rise above its balance_max."""
+
+
+class ReversalForbiddenType(Precondition):
+    """The transaction is itself a reversal."""
+
+
+class SequenceNotReached(Precondition):
+    """The ledger has not reached the sequence that was asked for."""
+
+
+class AmountOverflow(Refused):
+    """A running balance would need more than 38 digits."""
+
+
+class NotPermitted(Refused):
+    """Who asks may not, or is not known."""
+
+
+class Aborted(Refused):
+    """Nothing was recorded; the same request may succeed."""
+
+
+class Contention(Aborted):
+    """Other writers kept winning."""
+
+
+class AtomicGroupRefused(Aborted):
+    """Another operation of the same group was refused; `facts` has its index and reason."""
+
+
+class Exhausted(Refused):
+    """More was asked than is given."""
+
+
+class Overloaded(Exhausted):
+    """Too many calls are in flight."""
+
+
+class BatchTooLarge(Exhausted):
+    """More operations, entries or bytes than a batch may have."""
+
+
+class Unavailable(Refused):
+    """No server answered, or it could not work."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer; nothing was recorded."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The write may have been recorded, or not: ask with `idempotency_key`, or send it again under it."""
+
+
+class ShuttingDown(Unavailable):
+    """The server is draining; nothing was recorded."""
+
+
+class DeadlineExceeded(Refused):
+    """The caller's time was over; of a write: before it was sent, so nothing was recorded."""
+
+
+class InvariantBroken(Refused):
+    """A bug, or damage to the books; the server's log says more."""
