@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,14 @@ from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
 from ledger_server.rpc.ledger_admin_servicer import ServerInfo
 from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server, refuse_taken
 from ledger_server.service.ledger import Ledgers
-from ledger_server.service.verify import BadRecord, Proof, prove
+from ledger_server.service.verify import (
+    BadCheckpoint,
+    BadRecord,
+    Proof,
+    prove,
+    prove_checkpoints,
+    rebuild_checkpoints,
+)
 from ledger_server.store.binaries import BinariesNotFound
 from ledger_server.store.data_directory import default_data_dir, make_ephemeral_data_dir
 from ledger_server.store.database import Database
@@ -23,10 +31,15 @@ from ledger_server.store.migrate import MigrationError, migrate, newest_migratio
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.posting import no_failpoint
 from ledger_server.store.replaying import reading_journals
+from ledger_server.store.room import NoRoom, connections_of, refuse_crowd
 from ledger_server.store.running import has_books, running_url
 
 # The database inside the embedded cluster.
 _DATABASE = "ledger"
+
+# PostgreSQL's own default, and room for `verify` and for people beside the workers.
+_CONNECTIONS_MIN = 100
+_CONNECTIONS_SPARE = 30
 
 # What keeps the service from starting, each with a sentence that says what to do.
 STARTING_ERRORS: tuple[type[Exception], ...] = (
@@ -36,23 +49,38 @@ STARTING_ERRORS: tuple[type[Exception], ...] = (
     MigrationError,
     Interlock,
     SharedSession,
+    NoRoom,
     DatabaseLost,
     AddressInUse,
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the books are: the URL to serve from, and the folder where the PostgreSQL is ours."""
+
+    url: str
+    data_dir: Path | None
+
+
 class App:
-    """The service, built from its configuration. Use `start`, then `drain`, or a with statement."""
+    """The service, built from its configuration. Use `start`, then `drain`, or a with statement.
+
+    With a `home` it is one of several processes: that one was opened by somebody else,
+    and the port is shared.
+    """
 
     def __init__(
         self,
         config: Config,
+        home: Home | None = None,
         *,
         clock: Callable[[int], int] = lambda database_time: database_time,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
         self.config = config
         self.port = 0
+        self._home = home
         self.data_dir: Path | None = None
         self._clock = clock
         self._failpoint = failpoint
@@ -68,15 +96,14 @@ class App:
             raise
 
     def _start(self) -> None:
-        if not self.config.is_loopback:
-            raise ConfigError(
-                f"{self.config.listen} can be reached from other machines, and the service does not"
-                " authenticate its callers yet: listen on 127.0.0.1, or on unix:PATH"
-            )
-        refuse_taken(self.config.listen)
-        url = self.config.database_url or self._start_embedded()
+        home = self._home
+        if home is None:
+            refuse_strangers(self.config)
+            refuse_taken(self.config.listen)
+            home = open_home(self.config, self._ends)
+        self.data_dir = home.data_dir
         database = Database(
-            url,
+            home.url,
             committers=self.config.committers,
             readers=self.config.readers,
             failpoint=self._failpoint,
@@ -100,28 +127,15 @@ class App:
                 "authentication": False,
             },
         )
-        server = Server(ledgers, info, with_reflection=self.config.reflection)
+        server = Server(
+            ledgers,
+            info,
+            with_reflection=self.config.reflection,
+            shares_port=self._home is not None,
+        )
         self.port = server.listen(self.config.listen)
         server.start()
         self._server = server
-
-    def _start_embedded(self) -> str:
-        """Starts PostgreSQL, brings its schema up to date, and answers the URL to serve from."""
-        data_dir = self.config.data_dir
-        if data_dir is None:
-            data_dir = (
-                make_ephemeral_data_dir()
-                if self.config.ephemeral
-                else default_data_dir(self.config.xdg_data_home)
-            )
-        self.data_dir = data_dir
-        postgres = EmbeddedPostgres.start(
-            data_dir, bindir=self.config.pg_bindir, ephemeral=self.config.ephemeral
-        )
-        self._ends.callback(postgres.stop)
-        ensure_database(postgres.owner_url, _DATABASE)
-        migrate(postgres.url(_DATABASE, SUPERUSER))
-        return postgres.url(_DATABASE, "ledger_app")
 
     def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
         """Answers who is in flight, commits who waits, and stops everything it started."""
@@ -143,15 +157,56 @@ class App:
         self.drain()
 
 
+def refuse_strangers(config: Config) -> None:
+    """Raises ConfigError for an address that other machines reach."""
+    if not config.is_loopback:
+        raise ConfigError(
+            f"{config.listen} can be reached from other machines, and the service does not"
+            " authenticate its callers yet: listen on 127.0.0.1, or on unix:PATH"
+        )
+
+
+def open_home(config: Config, ends: ExitStack) -> Home:
+    """Starts the database where it is ours, and answers where the books are; `ends` stops it.
+
+    Raises STARTING_ERRORS, also where the database has no room for every worker's connections.
+    """
+    wanted = config.workers * connections_of(config.committers, config.readers)
+    home = Home(config.database_url, None) if config.database_url else _start_embedded(config, wanted, ends)
+    refuse_crowd(home.url, wanted)
+    return home
+
+
+def _start_embedded(config: Config, connections: int, ends: ExitStack) -> Home:
+    """Starts PostgreSQL and brings its schema up to date."""
+    data_dir = config.data_dir
+    if data_dir is None:
+        data_dir = make_ephemeral_data_dir() if config.ephemeral else default_data_dir(config.xdg_data_home)
+    postgres = EmbeddedPostgres.start(
+        data_dir,
+        bindir=config.pg_bindir,
+        ephemeral=config.ephemeral,
+        settings={"max_connections": str(max(_CONNECTIONS_MIN, connections + _CONNECTIONS_SPARE))},
+    )
+    ends.callback(postgres.stop)
+    ensure_database(postgres.owner_url, _DATABASE)
+    migrate(postgres.url(_DATABASE, SUPERUSER))
+    return Home(postgres.url(_DATABASE, "ledger_app"), data_dir)
+
+
 def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str]:
     """Brings a database's schema up to date; answers its number and the URL to serve from (no password)."""
     number = migrate(owner_url, app_password=app_password)
     return number, app_conninfo(owner_url)
 
 
-def verify_database(config: Config, ledger: str | None) -> Iterator[tuple[str, Proof | BadRecord]]:
+def verify_database(
+    config: Config, ledger: str | None, *, rebuild: bool = False
+) -> Iterator[tuple[str, Proof | BadRecord | BadCheckpoint | int]]:
     """Proves the journal of a ledger, or of all where it is None; answers each as it is proven.
 
+    A sound journal is followed by its first checkpoint that is wrong, if there is one,
+    and that by the number of those written instead, if they are to be rebuilt.
     Reads the database that the configuration names, or that of the embedded
     PostgreSQL: beside the service where it runs, else started for as long as it
     takes. Raises STARTING_ERRORS; ConfigError where there is no such ledger.
@@ -163,8 +218,13 @@ def verify_database(config: Config, ledger: str | None) -> Iterator[tuple[str, P
             found = True
             try:
                 yield journal.name, prove(journal)
+                prove_checkpoints(journal.checkpoints)
             except BadRecord as bad:
                 yield journal.name, bad
+            except BadCheckpoint as bad_checkpoint:
+                yield journal.name, bad_checkpoint
+                if rebuild:
+                    yield journal.name, rebuild_checkpoints(journal.checkpoints)
         if ledger is not None and not found:
             raise ConfigError(f"there is no ledger {ledger!r} in this database")
 

@@ -6,7 +6,8 @@
     XDG_DATA_HOME         the folder above it, where LEDGER_DATA_DIR is not set
     LEDGER_LISTEN         HOST:PORT to serve on
     LEDGER_REFLECTION     on or off; by default on where the service listens on loopback
-    LEDGER_COMMITTERS     how many batches are decided or written at once (1-16)
+    LEDGER_WORKERS        how many processes share the port (1-32)
+    LEDGER_COMMITTERS     how many batches a process decides or writes at once (1-16)
     LEDGER_AHEAD_FROM     from how many waiting drafts a ledger's next batch is decided while
                           one is being written (1-8192)
     LEDGER_ENV            dev, stage or prod; unset means prod
@@ -24,6 +25,7 @@ from pathlib import Path
 
 LISTEN_DEFAULT = "127.0.0.1:50051"
 PORT_MAX = 65_535
+WORKERS_MAX = 32
 COMMITTERS_DEFAULT = 4
 # Fewer drafts gain more by waiting for each other; see docs/performance.md.
 AHEAD_FROM_DEFAULT = 200
@@ -46,6 +48,7 @@ class Config:
     xdg_data_home: str | None = None
     ephemeral: bool = False
     reflection: bool = True
+    workers: int = 1
     committers: int = COMMITTERS_DEFAULT
     ahead_from: int = AHEAD_FROM_DEFAULT
     readers: int = READERS_DEFAULT
@@ -63,6 +66,7 @@ def load(
     database_url: str | None = None,
     data_dir: Path | None = None,
     ephemeral: bool = False,
+    workers: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Config:
     """The configuration from options and environment. Raises ConfigError."""
@@ -79,6 +83,11 @@ def load(
     reflection = environ.get("LEDGER_REFLECTION") or ("on" if is_loopback(listen) else "off")
     if reflection not in ("on", "off"):
         raise ConfigError(f"LEDGER_REFLECTION is {reflection!r}; it may be on or off")
+    workers = workers or _number(environ, "LEDGER_WORKERS", 1, WORKERS_MAX)
+    if workers > 1 and listen.startswith("unix:"):
+        raise ConfigError(
+            f"{workers} workers cannot share {listen}: a unix socket has one listener; give HOST:PORT"
+        )
     committers = _number(environ, "LEDGER_COMMITTERS", COMMITTERS_DEFAULT, 16)
     ahead_from = _number(environ, "LEDGER_AHEAD_FROM", AHEAD_FROM_DEFAULT, 8_192)
     url = database_url or environ.get("LEDGER_DATABASE_URL") or None
@@ -96,6 +105,7 @@ def load(
         xdg_data_home=environ.get("XDG_DATA_HOME"),
         ephemeral=ephemeral,
         reflection=reflection == "on",
+        workers=workers,
         committers=committers,
         ahead_from=ahead_from,
         environment=environment,

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ledger_server import __version__
+from ledger_server.config import WORKERS_MAX
 
 if TYPE_CHECKING:
     from ledger_server.app import App
+    from ledger_server.cli.workers import Workers
     from ledger_server.config import Config
+
+# How often a worker that has ended is looked for.
+_LOOK_S = 0.2
 
 
 @click.command()
@@ -33,7 +38,19 @@ if TYPE_CHECKING:
     "--database-url", metavar="URL", help="Serve from this PostgreSQL instead, as the role ledger_app."
 )
 @click.option("--ephemeral", is_flag=True, help="Throw the books away at the end.")
-def serve(listen: str | None, data_dir: Path | None, database_url: str | None, ephemeral: bool) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, WORKERS_MAX),
+    metavar="N",
+    help="How many processes share the port.  [default: LEDGER_WORKERS, 1]",
+)
+def serve(
+    listen: str | None,
+    data_dir: Path | None,
+    database_url: str | None,
+    ephemeral: bool,
+    workers: int | None,
+) -> None:
     """Run the service, on an embedded PostgreSQL unless a URL is given.
 
     Ctrl-C or SIGTERM drains it: calls in flight finish, new ones are answered
@@ -41,10 +58,43 @@ def serve(listen: str | None, data_dir: Path | None, database_url: str | None, e
     """
     from ledger_server import config
     from ledger_server.app import STARTING_ERRORS, App
+    from ledger_server.cli.workers import Workers
 
+    log_to_stderr()
+    stopping = stop_on_signals()
+    try:
+        settings = config.load(
+            listen=listen,
+            database_url=database_url,
+            data_dir=data_dir,
+            ephemeral=ephemeral,
+            workers=workers,
+        )
+        service = Workers(settings) if settings.workers > 1 else App(settings)
+        service.start()
+        calm_collector()
+    except STARTING_ERRORS as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        click.echo(_banner(service, settings))
+        sys.stdout.flush()
+        while not stopping.wait(_LOOK_S):
+            if isinstance(service, Workers):
+                service.start_ended()
+        click.echo("draining: calls in flight finish, new ones are refused", err=True)
+    finally:
+        service.drain()
+
+
+def log_to_stderr() -> None:
+    """Warnings and worse, a line each with the time."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -52,26 +102,10 @@ def serve(listen: str | None, data_dir: Path | None, database_url: str | None, e
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    try:
-        settings = config.load(
-            listen=listen, database_url=database_url, data_dir=data_dir, ephemeral=ephemeral
-        )
-        app = App(settings)
-        app.start()
-        _calm_collector()
-    except STARTING_ERRORS as error:
-        raise click.ClickException(str(error)) from error
-    try:
-        click.echo(_banner(app, settings))
-        sys.stdout.flush()
-        while not stopping.wait(1.0):
-            pass
-        click.echo("draining: calls in flight finish, new ones are refused", err=True)
-    finally:
-        app.drain()
+    return stopping
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """Makes the collector of cycles rarer: a batch makes tens of thousands of objects and no cycle.
 
     By default it would look through all of them, and through everything imported,
@@ -81,15 +115,15 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _banner(app: App, settings: Config) -> str:
+def _banner(service: App | Workers, settings: Config) -> str:
     host = settings.listen.rpartition(":")[0]
-    address = settings.listen if settings.listen.startswith("unix:") else f"{host}:{app.port}"
+    address = settings.listen if settings.listen.startswith("unix:") else f"{host}:{service.port}"
     if settings.database_url:
         books = "your PostgreSQL"
     elif settings.ephemeral:
-        books = f"{app.data_dir} (embedded PostgreSQL, thrown away at the end)"
+        books = f"{service.data_dir} (embedded PostgreSQL, thrown away at the end)"
     else:
-        books = f"{app.data_dir} (embedded PostgreSQL, fsync on)"
+        books = f"{service.data_dir} (embedded PostgreSQL, fsync on)"
     schema = "" if settings.reflection else " --schema protos"
     path = address.removeprefix("unix:")
     place = f"http://{address}" if path == address else f"--unix-socket {path} http://localhost"
@@ -98,6 +132,7 @@ def _banner(app: App, settings: Config) -> str:
             f"ledger {__version__} is SERVING",
             f"  address   {address}",
             f"  books     {books}",
+            *([f"  workers   {settings.workers} processes share the port"] if settings.workers > 1 else ()),
             "  security  open: no authentication, plaintext, reachable from this machine only",
             "  try it    ./ledger demo" + ("" if address.endswith(":50051") else f" --target {address}"),
             f"  or call   buf curl{schema} --protocol grpc --http2-prior-knowledge"

@@ -8,6 +8,8 @@ import click
 
 from ledger_client import Client
 from ledger_client.contract import (
+    TRIAL_BALANCE_BASIS_CHECKPOINTED,
+    TRIAL_BALANCE_BASIS_RECOMPUTED,
     TRIAL_BALANCE_ROWS_BY_ACCOUNT,
     TRIAL_BALANCE_STATUS_OK,
     AssetTotal,
@@ -19,20 +21,28 @@ from ledger_server.cli.target import connected, target_option
 
 # Totals come from every entry of the ledger; a large one takes its time.
 _DEADLINE_S = 120.0
+_BASES = {"recomputed": TRIAL_BALANCE_BASIS_RECOMPUTED, "checkpointed": TRIAL_BALANCE_BASIS_CHECKPOINTED}
 
 
 @click.command("trial-balance")
 @target_option
 @click.option("--ledger", required=True, metavar="NAME")
 @click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True)
-def trial_balance(target: str, ledger: str, form: str) -> int:
+@click.option(
+    "--basis",
+    type=click.Choice(list(_BASES)),
+    default="recomputed",
+    show_default=True,
+    help="Add up every entry, or go on from a checkpoint where there is one.",
+)
+def trial_balance(target: str, ledger: str, form: str, basis: str) -> int:
     """Show every balance, debit positive, and whether debits equal credits; exit code 1 where they do not.
 
     The CSV has the columns account, asset and balance, without trailing zeros and
     without zero balances, sorted bytewise.
     """
     with connected(target) as client:
-        pages = read_trial_balance(client, ledger)
+        pages = read_trial_balance(client, ledger, basis)
         answer = _write_csv(pages) if form == "csv" else write_table(ledger, pages)
     if answer.status == TRIAL_BALANCE_STATUS_OK:
         return 0
@@ -47,9 +57,13 @@ def trial_balance(target: str, ledger: str, form: str) -> int:
     )
 
 
-def read_trial_balance(client: Client, ledger: str) -> Iterator[TrialBalanceResponse]:
+def read_trial_balance(
+    client: Client, ledger: str, basis: str = "recomputed"
+) -> Iterator[TrialBalanceResponse]:
     """Yields the pages of a trial balance by account, all at one sequence."""
-    request = TrialBalanceRequest(ledger=ledger, rows=TRIAL_BALANCE_ROWS_BY_ACCOUNT, page_size=1_000)
+    request = TrialBalanceRequest(
+        ledger=ledger, rows=TRIAL_BALANCE_ROWS_BY_ACCOUNT, page_size=1_000, basis=_BASES[basis]
+    )
     return client.pages(client.ledger.TrialBalance, request, deadline_s=_DEADLINE_S)
 
 
@@ -77,7 +91,10 @@ def write_table(ledger: str, pages: Iterator[TrialBalanceResponse]) -> TrialBala
             for row in page.rows
         )
     totals = [_total_line(total) for total in page.totals]
-    click.echo(f"Trial balance of {ledger} at sequence {page.sequence}; balances are debit positive\n")
+    source = f", from the checkpoint at {page.checkpoint_sequence}" if page.checkpoint_sequence else ""
+    click.echo(
+        f"Trial balance of {ledger} at sequence {page.sequence}{source}; balances are debit positive\n"
+    )
     widths = [max(len(line[place]) for line in (head, *lines, *totals)) for place in range(len(head))]
     rule = "  ".join("-" * width for width in widths)
     for line in (head, *lines):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,8 +89,18 @@ class AssetTotal(NamedTuple):
     credits: int
 
 
-def totals(rows: list[SummedRow]) -> list[AssetTotal]:
-    """The totals per asset, in bytewise order of asset code."""
+def sums_by_type(rows: Iterable[SummedRow]) -> list[SummedRow]:
+    """The sums of rows per account type and asset, in that order."""
+    sums: dict[tuple[int, bytes], SummedRow] = {}
+    for row in rows:
+        place = (int(row.type), row.asset.encode())
+        known = sums.get(place) or SummedRow("", row.type, row.asset, row.scale, 0, 0)
+        sums[place] = known._replace(debits=known.debits + row.debits, credits=known.credits + row.credits)
+    return [sums[place] for place in sorted(sums)]
+
+
+def sums_by_asset(rows: Iterable[SummedRow | AssetTotal]) -> list[AssetTotal]:
+    """The sums of rows per asset, in bytewise order of asset code."""
     sums: dict[str, list[int]] = {}
     for row in rows:
         total = sums.setdefault(row.asset, [row.scale, 0, 0])

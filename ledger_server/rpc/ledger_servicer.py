@@ -6,13 +6,20 @@ import grpc
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import ledger_service_pb2_grpc
 
-from ledger_server.domain.reads import BalanceAnswer, BalanceAsk, SummedRow
+from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import PageTokenInvalid
 from ledger_server.rpc import batches, limits, requests, responses
 from ledger_server.rpc.answering import answering, principal
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
+from ledger_server.service.trial_balances import Breakdown, SumsAsk
+
+_BREAKDOWNS: dict[int, Breakdown] = {
+    pb.TRIAL_BALANCE_ROWS_UNSPECIFIED: Breakdown.NONE,
+    pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT: Breakdown.BY_ACCOUNT,
+    pb.TRIAL_BALANCE_ROWS_BY_TYPE: Breakdown.BY_TYPE,
+}
 
 
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
@@ -190,36 +197,35 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         at_sequence = form.sequence(request.at_sequence, "at_sequence")
         count = form.page_size(request.page_size)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
-        if request.rows not in pb.TrialBalanceRows.values():
+        if request.rows not in _BREAKDOWNS:
             form.fault("rows", f"{request.rows} is not a TrialBalanceRows")
+        if request.basis not in pb.TrialBalanceBasis.values():
+            form.fault("basis", f"{request.basis} is not a TrialBalanceBasis")
         form.judge()
         at, offset = position(request, int, int) or (at_sequence, 0)
-        sums = self._ledgers.reads.sums(ledger, at, is_later_page=offset > 0, min_sequence=min_sequence)
-        rows = _rows(request.rows, sums.rows)
-        if offset > len(rows):
+        ask = SumsAsk(
+            at,
+            _BREAKDOWNS[request.rows],
+            with_digest=request.digest,
+            may_use_checkpoint=request.basis == pb.TRIAL_BALANCE_BASIS_CHECKPOINTED,
+        )
+        sums = self._ledgers.trial_balances.sums(
+            ledger, ask, is_later_page=offset > 0, min_sequence=min_sequence
+        )
+        if offset > len(sums.rows):
             raise PageTokenInvalid("the page token points beyond the last row")
         answer = pb.TrialBalanceResponse(
             totals=[responses.asset_total(total) for total in sums.totals],
-            rows=rows[offset : offset + count],
+            rows=[responses.trial_balance_row(row) for row in sums.rows[offset : offset + count]],
             sequence=sums.at,
-            digest=sums.digest() if request.digest else b"",
-            basis=pb.TRIAL_BALANCE_BASIS_RECOMPUTED,
+            digest=sums.digest,
+            basis=(
+                pb.TRIAL_BALANCE_BASIS_CHECKPOINTED if sums.checkpoint else pb.TRIAL_BALANCE_BASIS_RECOMPUTED
+            ),
+            checkpoint_sequence=sums.checkpoint,
         )
         balanced = all(total.status == pb.TRIAL_BALANCE_STATUS_OK for total in answer.totals)
         answer.status = pb.TRIAL_BALANCE_STATUS_OK if balanced else pb.TRIAL_BALANCE_STATUS_MISMATCH
-        if offset + count < len(rows):
+        if offset + count < len(sums.rows):
             answer.next_page_token = page_token(request, sums.at, offset + count)
         return answer
-
-
-def _rows(breakdown: int, summed: list[SummedRow]) -> list[pb.TrialBalanceRow]:
-    if breakdown == pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT:
-        return [responses.trial_balance_row(row) for row in summed]
-    if breakdown != pb.TRIAL_BALANCE_ROWS_BY_TYPE:
-        return []
-    by_type: dict[tuple[int, bytes], SummedRow] = {}
-    for row in summed:
-        place = (int(row.type), row.asset.encode())
-        known = by_type.get(place) or SummedRow("", row.type, row.asset, row.scale, 0, 0)
-        by_type[place] = known._replace(debits=known.debits + row.debits, credits=known.credits + row.credits)
-    return [responses.trial_balance_row(by_type[place]) for place in sorted(by_type)]

@@ -38,6 +38,10 @@ IN_FLIGHT_MAX = 240
 WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
 # gRPC's own cap, without ErrorInfo, far behind the admission.
 CONCURRENT_RPCS_MAX = 1024
+# The system spreads connections over those that share a port, once: a connection that
+# ends after a while, and is made again, finds a process that has come since. What is
+# open a minute after that, a watch of health, is begun anew.
+_MOVING_ON = (("grpc.max_connection_age_ms", 300_000), ("grpc.max_connection_age_grace_ms", 60_000))
 _DATABASE_LOOK_S = 1.0
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # Once no call is in flight only health's open streams are left, which never end by
@@ -70,10 +74,39 @@ def refuse_taken(address: str) -> None:
             ) from error
 
 
-class Server:
-    """Serves the contract on one address until it is drained."""
+def reserve(address: str) -> socket.socket:
+    """Keeps a HOST:PORT for processes that share it, port 0 for any; no call arrives at the socket itself.
 
-    def __init__(self, ledgers: Ledgers, info: ServerInfo, *, with_reflection: bool) -> None:
+    Raises AddressInUse for a taken one; who does not share it cannot take it afterwards.
+    """
+    refuse_taken(address)
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # An address that is only waiting out its last connections can be had with
+    # SO_REUSEADDR alone, and is then kept only while somebody listens there.
+    for reused in (0, 1):
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reused)
+        try:
+            reserved.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            if reused:
+                reserved.close()
+                raise AddressInUse(
+                    f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
+                ) from error
+        else:
+            break
+    return reserved
+
+
+class Server:
+    """Serves the contract on one address until it is drained; beside others where the port is shared."""
+
+    def __init__(
+        self, ledgers: Ledgers, info: ServerInfo, *, with_reflection: bool, shares_port: bool = False
+    ) -> None:
         self._ledgers = ledgers
         pool = CountingPool(WORKERS)
         self._admission = Admission(pool, IN_FLIGHT_MAX)
@@ -85,7 +118,8 @@ class Server:
             options=(
                 # On by default on Linux, where a second server then binds the same
                 # port in silence.
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(shares_port)),
+                *(_MOVING_ON if shares_port else ()),
                 ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
                 ("grpc.server_handshake_timeout_ms", 5_000),
@@ -137,7 +171,12 @@ class Server:
         while self._pool.in_flight and deadline_s > 0:
             idle.wait(0.02)
             deadline_s -= 0.02
-        self._server.stop(min(grace_s, _STREAMS_GRACE_S)).wait()
+        stopped = self._server.stop(grace_s)
+        quiet_s = 0.0
+        while quiet_s < _STREAMS_GRACE_S and not stopped.wait(0.02):
+            # A call that was let in as the drain began may start only now.
+            quiet_s = 0.0 if self._pool.in_flight else quiet_s + 0.02
+        self._server.stop(0).wait()
         self._ledgers.stop(grace_s)
         self._admission.close()
         self._health.close()

@@ -37,7 +37,9 @@ from ledger_server.domain.refusals import (
 )
 from ledger_server.domain.transactions import PostDraft
 from ledger_server.service.books_cache import BooksCache
-from ledger_server.service.lanes import Place, Turn
+from ledger_server.service.lanes import Turn
+from ledger_server.service.places import Place
+from ledger_server.service.tenures import Seat, Tenures, is_over
 from ledger_server.service.wanting import wanted
 from ledger_server.store.books import OpenedBooks, Wanted
 from ledger_server.store.database import Database
@@ -97,15 +99,24 @@ class _Work:
 class Committer:
     """Serves posting lanes on one thread, with one database session of its own."""
 
-    def __init__(self, database: Database, cache: BooksCache, clock: Callable[[int], int]) -> None:
+    def __init__(
+        self, database: Database, cache: BooksCache, tenures: Tenures, clock: Callable[[int], int]
+    ) -> None:
         self._database = database
         self._cache = cache
+        self._tenures = tenures
+        self._seat = Seat(database, tenures)
         # From the database's clock to record_time; tests put another one in.
         self._clock = clock
-        self._session: LaneSession | None = None
 
     def serve(self, turn: Turn[PostingPlace]) -> None:
         """Decides and commits every place's drafts, and settles each with its decisions."""
+        try:
+            self._serve(turn)
+        finally:
+            self._seat.part_from_lane(turn)
+
+    def _serve(self, turn: Turn[PostingPlace]) -> None:
         ledger, places = turn.ledger, turn.places
         answers: dict[int, list[Decision | None]] = {
             id(place): [None] * len(place.drafts) for place in places
@@ -153,15 +164,11 @@ class Committer:
 
     def idle(self) -> None:
         """Keeps the session from timing out while nobody posts."""
-        if self._session is not None:
-            try:
-                self._session.keep_alive()
-            except DatabaseLost:
-                self._drop_session()
+        self._seat.keep_alive()
 
     def close(self) -> None:
         """Gives the session back."""
-        self._drop_session(broken=False)
+        self._seat.drop(broken=False)
 
     # one batch -------------------------------------------------------------------------
 
@@ -177,17 +184,17 @@ class Committer:
                 turn.wait()
                 time.sleep(random.uniform(0, 0.002 * 2**attempt))
             try:
-                return self._attempt(self._session_or_new(), turn, ledger_id, work, asked)
+                return self._attempt(turn, ledger_id, work, asked)
             except HeadMoved:
-                self._abandon(ledger_id)
+                self._seat.abandon(ledger_id)
             except NotCommitted as error:
-                self._abandon(ledger_id)
+                self._seat.abandon(ledger_id)
                 if not error.retryable:
                     raise
                 if error.sqlstate == LOCK_TIMEOUT:
-                    self._free_lane(ledger_id)
+                    self._seat.free_lane(ledger_id)
             except DatabaseLost as error:
-                self._drop_session()
+                self._seat.drop()
                 if attempt >= 2:
                     raise _unavailable(error) from error
             # Resolved as not committed: nothing stands, so the same batch again.
@@ -198,105 +205,92 @@ class Committer:
 
     def _attempt(
         self,
-        session: LaneSession,
         turn: Turn[PostingPlace],
         ledger_id: int,
         work: list[_Work],
         asked: Wanted,
     ) -> list[list[Decision]]:
-        books, clock, bounded = self._open_books(session, turn, ledger_id, asked)
+        books, clock, bounded = self._open_books(turn, ledger_id, asked)
         try:
             before = books.head
             moment = Moment(max(self._clock(clock), before.record_time), _salts())
             decisions = [decide(item.drafts, books, moment, atomic=item.place.atomic) for item in work]
             records = _records(decisions)
             asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
-            batch = session.batch(before, books.head, records, asset_ids, bounded) if records else None
-            turn.enter()
+            batch = (
+                self._seat.session().batch(before, books.head, records, asset_ids, bounded)
+                if records
+                else None
+            )
+            session = self._seat.lane_session(turn)
+            is_last = is_over(session)
+            is_contested = self._tenures.is_contested(turn.ledger)
+            if not (is_last and is_contested):
+                turn.enter()
             if books.is_void:
                 raise HeadMoved
             # From here on the books may be the next turn's.
             self._cache.put(turn.ledger, books)
-            self._write(session, ledger_id, batch)
-        except BaseException:
+            keeps_lane = not is_last and turn.is_followed()
+            if is_contested and not keeps_lane:
+                # What would be decided now is void when another server has the lane next.
+                turn.close()
+            self._write(session, ledger_id, batch, keeps_lane)
+        except BaseException as error:
+            if isinstance(error, HeadMoved) and not books.is_void:
+                self._tenures.meet(turn.ledger)
             books.is_void = True
             raise
         self._cache.rest(turn.ledger, books)
         return decisions
 
-    def _write(self, session: LaneSession, ledger_id: int, batch: Batch | None) -> None:
+    def _write(self, session: LaneSession, ledger_id: int, batch: Batch | None, keeps_lane: bool) -> None:
         if batch is None:
-            session.unlock(ledger_id)
+            if not keeps_lane:
+                session.unlock(ledger_id)
             return
         try:
-            session.write(ledger_id, batch)
+            session.write(ledger_id, batch, keeps_lane=keeps_lane)
         except CommitUnknown as error:
             if not self._was_committed(ledger_id, error):
                 # Not by another writer's doing: the way to the database broke, or its disk is full.
                 raise DatabaseLost(str(error)) from error
 
-    def _open_books(
-        self, session: LaneSession, turn: Turn[PostingPlace], ledger_id: int, asked: Wanted
-    ) -> OpenedBooks:
+    def _open_books(self, turn: Turn[PostingPlace], ledger_id: int, asked: Wanted) -> OpenedBooks:
         """The books at the head; ahead of it where the turn before has decided and still writes."""
         cached = self._cache.take(turn.ledger)
         if cached is None:
             turn.wait()
         if cached is None or turn.is_alone:
-            return session.open_books(turn.ledger, ledger_id, asked, cached)
-        return session.open_ahead(ledger_id, asked, cached)
+            session = self._seat.lane_session(turn)
+            opened = session.open_books(turn.ledger, ledger_id, asked, cached)
+            if session.met_others:
+                self._tenures.meet(turn.ledger)
+            return opened
+        return self._seat.session().open_ahead(ledger_id, asked, cached)
 
     def _was_committed(self, ledger_id: int, unknown: CommitUnknown) -> bool:
         """Resolves an unknown outcome under the lane lock, on a new session; raises OutcomeUnknown."""
-        old = self._session
-        old_pid = old.backend_pid if old is not None else 0
-        self._drop_session()
-        deadline = (old.began if old is not None else time.monotonic()) + RESOLVE_WAIT_S
+        old_pid, began = self._seat.drop()
+        deadline = began + RESOLVE_WAIT_S
         for attempt in range(RESOLVE_ATTEMPTS_MAX):
             if attempt:
                 time.sleep(random.uniform(0.05, 0.1 * 2**attempt))
             try:
-                session = self._session_or_new()
+                session = self._seat.session()
                 if time.monotonic() > deadline:
                     session.end_backend(old_pid)
                 return session.was_committed(ledger_id, unknown.first_sequence, unknown.first_hash)
             except NotCommitted:
                 # The old backend still holds the lane lock: it is ended the next time.
-                self._abandon(ledger_id)
+                self._seat.abandon(ledger_id)
                 deadline = time.monotonic()
             except DatabaseLost:
-                self._drop_session()
+                self._seat.drop()
         raise OutcomeUnknown(
             "the database was lost while it committed; ask again with the same idempotency key",
             same_key_retry="true",
         ) from unknown
-
-    # the session -----------------------------------------------------------------------
-
-    def _session_or_new(self) -> LaneSession:
-        if self._session is None:
-            self._session = self._database.lane_session()
-        return self._session
-
-    def _drop_session(self, *, broken: bool = True) -> None:
-        if self._session is not None:
-            self._database.give_back(self._session, broken=broken)
-            self._session = None
-
-    def _free_lane(self, ledger_id: int) -> None:
-        """Ends a session that holds the lane lock and whose own server has stopped."""
-        if self._session is not None:
-            try:
-                self._session.end_silent_holder(ledger_id)
-            except DatabaseLost:
-                self._drop_session()
-
-    def _abandon(self, ledger_id: int) -> None:
-        if self._session is not None:
-            try:
-                self._session.abandon(ledger_id)
-            except DatabaseLost:
-                self._drop_session()
 
 
 def _unavailable(error: DatabaseLost) -> DatabaseUnavailable:

@@ -17,48 +17,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from ledger_server.domain.refusals import InvariantBroken, Overloaded, Refusal, ShuttingDown
+from ledger_server.domain.refusals import InvariantBroken, Overloaded, ShuttingDown
+from ledger_server.service.places import Place
 
 _log = logging.getLogger(__name__)
 
 # How long an idle worker waits before it looks after its session.
 IDLE_CHECK_S = 5.0
-
-AnswerT = TypeVar("AnswerT")
-
-
-class Place(Generic[AnswerT]):
-    """A caller's place in a lane: it waits until it is settled, once."""
-
-    __slots__ = ("_answer", "_gate", "weight")
-
-    def __init__(self, weight: int = 1) -> None:
-        self.weight = weight
-        self._answer: AnswerT | Refusal | None = None
-        # A lock is the cheapest event there is for one waiter and one settler.
-        self._gate = threading.Lock()
-        self._gate.acquire()
-
-    def settle(self, answer: AnswerT | Refusal) -> None:
-        """Gives the caller its answer. The caller may have left: the commit stands all the same."""
-        if self._answer is None:
-            self._answer = answer
-            self._gate.release()
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the answer was given."""
-        return self._answer is not None
-
-    def wait(self) -> AnswerT:
-        """Waits for the answer; raises it where it is a refusal. A worker settles every place it takes."""
-        self._gate.acquire()
-        self._gate.release()
-        if isinstance(self._answer, Refusal):
-            raise self._answer
-        assert self._answer is not None
-        return self._answer
-
 
 PlaceT = TypeVar("PlaceT", bound=Place[Any])
 
@@ -66,17 +31,18 @@ PlaceT = TypeVar("PlaceT", bound=Place[Any])
 class Turn(Generic[PlaceT]):
     """The places of one lane that one worker serves together."""
 
-    __slots__ = ("_gate", "_let_next", "has_entered", "is_alone", "ledger", "places")
+    __slots__ = ("_gate", "_is_followed", "_let_next", "has_entered", "is_alone", "ledger", "places")
 
     def __init__(
-        self, ledger: str, places: list[PlaceT], is_alone: bool, let_next: Callable[[], None]
+        self, ledger: str, is_alone: bool, let_next: Callable[[], None], is_followed: Callable[[bool], bool]
     ) -> None:
         self.ledger = ledger
-        self.places = places
+        self.places: list[PlaceT] = []
         # No turn of this lane is before this one any more.
         self.is_alone = is_alone
         self.has_entered = False
         self._let_next = let_next
+        self._is_followed = is_followed
         self._gate = threading.Lock()
         if not is_alone:
             self._gate.acquire()
@@ -92,6 +58,14 @@ class Turn(Generic[PlaceT]):
             self.wait()
             self.has_entered = True
             self._let_next()
+
+    def close(self) -> None:
+        """The next turn, unless it has begun, begins only when this one has left."""
+        self.has_entered = False
+
+    def is_followed(self, *, at_work: bool = False) -> bool:
+        """Whether the next turn may begin now, or has begun; with `at_work`, whether it has."""
+        return self._is_followed(at_work)
 
     def open(self) -> None:
         """The turn before has left."""
@@ -260,7 +234,12 @@ class Lanes(Generic[PlaceT]):
 
     def _begin(self, ledger: str) -> Turn[PlaceT]:
         lane = self._lanes[ledger]
-        turn: Turn[PlaceT] = Turn(ledger, [], not lane.turns, lambda: self._let_next(ledger, lane))
+        turn: Turn[PlaceT] = Turn(
+            ledger,
+            not lane.turns,
+            lambda: self._let_next(ledger, lane),
+            lambda at_work: self._is_followed(ledger, lane, at_work),
+        )
         lane.turns.append(turn)
         return turn
 
@@ -268,9 +247,13 @@ class Lanes(Generic[PlaceT]):
         with self._change:
             self._offer(ledger, lane)
 
+    def _is_followed(self, ledger: str, lane: _Lane[PlaceT], at_work: bool) -> bool:
+        with self._change:
+            return len(lane.turns) > 1 or (not at_work and ledger in self._ahead)
+
     def _leave(self, turn: Turn[PlaceT]) -> None:
         # A turn that failed early leaves after the one before it too.
-        turn.enter()
+        turn.wait()
         with self._change:
             lane = self._lanes[turn.ledger]
             lane.turns.popleft()

@@ -1,4 +1,4 @@
-"""The writing verbs: every draft goes to its ledger's lane. The reads stand beside them, as `reads`."""
+"""The writing verbs: every draft goes to its ledger's lane. The reads stand beside them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ from ledger_server.domain.refusals import (
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.service.books_cache import BooksCache
+from ledger_server.service.checkpointer import Checkpointer
 from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.reads import Reads
+from ledger_server.service.tenures import Tenures
+from ledger_server.service.trial_balances import TrialBalances
 from ledger_server.store.database import Database
 from ledger_server.store.opening import open_ledger
 from ledger_server.store.outcomes import DatabaseLost, NotCommitted
@@ -47,26 +50,30 @@ class Ledgers:
         clock: Callable[[int], int] = lambda database_time: database_time,
     ) -> None:
         self.database = database
-        cache = BooksCache()
+        cache, tenures = BooksCache(), Tenures()
         self._posting: Lanes[PostingPlace] = Lanes(
             "committer",
-            lambda: Committer(database, cache, clock),
+            lambda: Committer(database, cache, tenures, clock),
             workers=committers,
             weight_max=DRAFTS_PER_TURN_MAX,
             waiting_max=waiting_max,
             ahead_from=ahead_from,
         )
         self.reads = Reads(database, waiting_max=waiting_max)
+        self._checkpointer = Checkpointer(database)
+        self.trial_balances = TrialBalances(self.reads, self._checkpointer.note)
 
     def start(self) -> None:
         """Starts the lanes' workers."""
         self._posting.start()
         self.reads.start()
+        self._checkpointer.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Commits who waits, answers who waits, and stops."""
         self._posting.stop(timeout_s)
         self.reads.stop(timeout_s)
+        self._checkpointer.stop(timeout_s)
 
     # writes --------------------------------------------------------------------------
 
@@ -82,6 +89,7 @@ class Ledgers:
         first = decisions[0]
         if isinstance(first, Unavailable | Contention) and all(decision is first for decision in decisions):
             raise first
+        self._checkpointer.note(ledger)
         return decisions
 
     def post(self, ledger: str, draft: PostDraft | ReverseDraft) -> tuple[Transaction, bool]:

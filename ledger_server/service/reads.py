@@ -5,21 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from ledger_server.domain.accounts import NORMAL_SIGN, AccountVersion, AssetRecord, Head, LedgerRecord
 from ledger_server.domain.reads import (
     AccountEntry,
-    AssetTotal,
     Balance,
     BalanceAnswer,
     BalanceAsk,
-    SummedRow,
     TransactionFilter,
-    totals,
-    trial_balance_bytes,
 )
 from ledger_server.domain.refusals import (
     AccountNotFound,
@@ -43,8 +38,6 @@ SEQUENCE_WAIT_S = 1.0
 SEQUENCE_WAITERS_MAX = 8
 # Read lanes: one query is on its way while the next group gathers.
 _READ_WORKERS = 2
-# A handful of ledgers' sums are kept, for paging only.
-_SUMS_KEPT_MAX = 4
 
 
 class Page(NamedTuple):
@@ -53,18 +46,6 @@ class Page(NamedTuple):
     transactions: list[Transaction]
     position: int | None
     at: int
-
-
-class Sums(NamedTuple):
-    """A trial balance's sums at a sequence."""
-
-    rows: list[SummedRow]
-    totals: list[AssetTotal]
-    at: int
-
-    def digest(self) -> bytes:
-        """SHA-256 of the sums; see docs/chain.md."""
-        return sha256(trial_balance_bytes(self.rows)).digest()
 
 
 class Reads:
@@ -80,8 +61,6 @@ class Reads:
             waiting_max=waiting_max,
         )
         self._sequence_waiters = BoundedSemaphore(SEQUENCE_WAITERS_MAX)
-        self._last_sums: dict[int, Sums] = {}
-        self._last_sums_lock = Lock()
 
     def start(self) -> None:
         """Starts the lanes' workers."""
@@ -156,7 +135,7 @@ class Reads:
                 raise AccountNotFound(f"no account {ask.account!r} in ledger {ledger!r}", account=ask.account)
             if ask.asset and not found.has_asset:
                 raise AssetNotFound(f"no asset {ask.asset!r} in ledger {ledger!r}", asset=ask.asset)
-            _check_reached(ledger, answer.sequence, ask.at)
+            check_reached(ledger, answer.sequence, ask.at)
         return answer.sequence, answer.answers
 
     def recomputed_balances(
@@ -310,31 +289,9 @@ class Reads:
             raise DatabaseUnavailable("the database does not answer; try again") from error
         return page, len(found) > count
 
-    def sums(self, ledger: str, at: int, *, is_later_page: bool, min_sequence: int = 0) -> Sums:
-        """The trial balance's sums at a sequence (0: now), from every entry.
 
-        A later page may be answered from the sums of the page before: they are of
-        the same sequence, at or below which nothing changes.
-        """
-        with self.reading(ledger, min_sequence) as reading:
-            head = reading.head().sequence
-            _check_reached(ledger, head, at)
-            at = at or head
-            if is_later_page:
-                with self._last_sums_lock:
-                    last = self._last_sums.get(reading.ledger_id)
-                if last is not None and last.at == at:
-                    return last
-            found = reading.sums(at)
-            sums = Sums(found, totals(found), at)
-            with self._last_sums_lock:
-                while len(self._last_sums) >= _SUMS_KEPT_MAX:
-                    self._last_sums.pop(next(iter(self._last_sums)))
-                self._last_sums[reading.ledger_id] = sums
-            return sums
-
-
-def _check_reached(ledger: str, head: int, at: int) -> None:
+def check_reached(ledger: str, head: int, at: int) -> None:
+    """Raises SequenceNotReached for a sequence beyond the head."""
     if at > head:
         raise SequenceNotReached(
             f"ledger {ledger!r} is at sequence {head}, not yet at {at}",

@@ -17,6 +17,9 @@ record on with every hash made anew, head included. Whoever wants to notice that
 keeps a head hash elsewhere: every write returns one.
 
 Memory grows with accounts, not with records.
+
+Checkpoints are no records. Each is compared with what the entries up to it add up to,
+and may be written anew from them.
 """
 
 from __future__ import annotations
@@ -26,9 +29,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger_server.service.replay import BadRecord, Replay
+from ledger_server.store.checkpoints import ENTRIES_PER_CHECKPOINT, Checkpoints
 from ledger_server.store.replaying import Journal
 
-__all__ = ["BadRecord", "Proof", "prove"]
+__all__ = ["BadCheckpoint", "BadRecord", "Proof", "prove", "prove_checkpoints", "rebuild_checkpoints"]
+
+
+class BadCheckpoint(Exception):
+    """The first checkpoint of a ledger that is not what the entries give, and what it says instead."""
+
+    def __init__(self, sequence: int, fault: str) -> None:
+        super().__init__(f"checkpoint {sequence} {fault}")
+        self.sequence = sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +76,48 @@ def prove(
         replay.compare_sum(account_id, asset_id, total, balance_after)
     replay.all_compared()
     return Proof(journal.name, head.sequence, head.hash, replay.transactions, clock() - started)
+
+
+def prove_checkpoints(checkpoints: Checkpoints) -> int:
+    """Compares every checkpoint with the entries; answers how many there are. Raises BadCheckpoint."""
+    stored = checkpoints.stored()
+    expected: dict[tuple[int, int], tuple[int, int]] = {}
+    after = 0
+    for one in stored:
+        for place, (debits, credits_) in checkpoints.sums_between(after, one.sequence).items():
+            before = expected.get(place, (0, 0))
+            expected[place] = before[0] + debits, before[1] + credits_
+        after = one.sequence
+        for place in sorted({*expected, *one.sums}):
+            if one.sums.get(place) != expected.get(place):
+                raise BadCheckpoint(
+                    one.sequence,
+                    f"holds {_sides(one.sums.get(place))} of asset {place[0]} in accounts of type {place[1]};"
+                    f" the entries give {_sides(expected.get(place))}",
+                )
+        if not one.is_sound:
+            raise BadCheckpoint(one.sequence, "has a digest that is not its own")
+    differing = checkpoints.differing_balance()
+    if differing is not None:
+        raise BadCheckpoint(
+            differing.sequence,
+            f"holds {_sides(differing.held)} of account {differing.account_id} in asset {differing.asset_id};"
+            f" the entries give {_sides(differing.summed)}",
+        )
+    wrong = checkpoints.wrong_checksum()
+    if wrong is not None:
+        raise BadCheckpoint(wrong, "has a checksum that is not that of its accounts")
+    return len(stored)
+
+
+def rebuild_checkpoints(checkpoints: Checkpoints) -> int:
+    """Discards all of them and writes them anew; answers how many. Raises CheckpointRefused."""
+    checkpoints.discard()
+    count = 0
+    while checkpoints.write(ENTRIES_PER_CHECKPOINT) is not None:
+        count += 1
+    return count
+
+
+def _sides(sums: tuple[int, int] | None) -> str:
+    return "nothing" if sums is None else f"{sums[0]} debits and {sums[1]} credits"

@@ -63,16 +63,19 @@ class BooksReader:
     def __init__(self, connection: ServiceConnection) -> None:
         self._trip = RoundTrip(connection)
 
-    def open(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
-        """Takes the ledger's lane lock and answers its books with all that is wanted.
+    def open(
+        self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None, *, is_locked: bool = False
+    ) -> OpenedBooks:
+        """Takes the ledger's lane lock, unless it is held, and answers its books with all that is wanted.
 
         The cached books are used where they are at the head, caught up where the
         head has moved on, and dropped otherwise. The lock is held afterwards, also
         after an error, until the session gives it back.
         """
         known = cached or Books(ledger, Head(0, b"", 0))
-        # READ COMMITTED: each statement behind the lock takes a snapshot of its own.
-        self._trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
+        if not is_locked:
+            # READ COMMITTED: each statement behind the lock takes a snapshot of its own.
+            self._trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
         ask = Asking(self._trip, ledger_id)
         head_row = ask(_SQL.head)
         keys, origins = self._ask_for(ask, wanted)

@@ -78,20 +78,30 @@ class LaneSession:
         self.connection = connection
         self.failpoint = failpoint
         self._is_locked = False
+        self._lane = 0
+        # When the lane lock was taken, by the monotonic clock, and whether others had written meanwhile.
+        self.locked_at = 0.0
+        self.met_others = False
         self._row_types: RowTypes | None = None
         self.backend_pid: int = connection.info.backend_pid
         # When the last database transaction began, by the monotonic clock.
         self.began = time.monotonic()
 
     def open_books(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
-        """Takes the lane lock and reads the books; see BooksReader.open.
+        """Takes the lane lock, unless it is held, and reads the books; see BooksReader.open.
 
         Raises NotCommitted where the database refused (the session lives; call
         `abandon`), DatabaseLost where the session is gone.
         """
-        self._is_locked = True
+        was_locked, self._is_locked, self._lane = self._is_locked, True, ledger_id
+        left_at = cached.head.sequence if cached is not None else None
         with self._nothing_written():
-            opened = BooksReader(self.connection).open(ledger, ledger_id, wanted, cached)
+            opened = BooksReader(self.connection).open(
+                ledger, ledger_id, wanted, cached, is_locked=was_locked
+            )
+        if not was_locked:
+            self.locked_at = time.monotonic()
+            self.met_others = left_at is not None and opened.books.head.sequence != left_at
         self.failpoint("books_read")
         return opened
 
@@ -129,10 +139,15 @@ class LaneSession:
         made = inserts(records, asset_ids, self._row_types)
         return Batch(before, after, records[0].sequence, records[0].hash, made, bounded)
 
-    def write(self, ledger_id: int, batch: Batch) -> None:
+    @property
+    def holds_lane(self) -> bool:
+        """Whether the lane lock of the last ledger is held."""
+        return self._is_locked
+
+    def write(self, ledger_id: int, batch: Batch, *, keeps_lane: bool = False) -> None:
         """Writes the batch in one database transaction.
 
-        Returns when it is durable, with the lane lock given back. Raises
+        Returns when it is durable, with the lane lock given back unless it is kept. Raises
         HeadMoved or NotCommitted where nothing was written (call `abandon`),
         CommitUnknown where that is not certain (the session is of no more use).
         """
@@ -141,7 +156,7 @@ class LaneSession:
         with self._nothing_written():
             self._prepare(ledger_id, batch.bounded)
         try:
-            self._write(ledger_id, batch)
+            self._write(ledger_id, batch, keeps_lane)
         except psycopg.Error as error:
             if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
                 raise CommitUnknown(error, batch.first_sequence, batch.first_hash) from error
@@ -152,13 +167,15 @@ class LaneSession:
         # Answered before BEGIN is sent: behind a lock that was refused nothing may be written.
         trip = RoundTrip(self.connection)
         if not self._is_locked:
-            self._is_locked = True
+            self._is_locked, self._lane, self.met_others = True, ledger_id, False
+            # From when it was asked for: who waited long holds it for less long.
+            self.locked_at = time.monotonic()
             trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
         if bounded:
             Asking(trip, ledger_id)(_SQL.vouch, **ids(bounded))
         trip.go()
 
-    def _write(self, ledger_id: int, batch: Batch) -> None:
+    def _write(self, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
         before, after = batch.before, batch.after
         trip = RoundTrip(self.connection)
         self._reach("before_begin", trip)
@@ -178,8 +195,9 @@ class LaneSession:
             send(trip, insert, ledger_id, after.record_time)
         self._reach("before_commit", trip)
         committed = trip.ask(_SQL.commit)
-        # Skipped where COMMIT fails; `abandon` unlocks then.
-        trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
+        if not keeps_lane:
+            # Skipped where COMMIT fails; `abandon` unlocks then.
+            trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
         self._reach("commit_sent", trip)
         try:
             trip.go()
@@ -191,7 +209,7 @@ class LaneSession:
         if committed.tag != "COMMIT":
             # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction.
             raise psycopg.errors.InFailedSqlTransaction(f"COMMIT was answered {committed.tag}")
-        self._is_locked = False
+        self._is_locked = keeps_lane
         self.failpoint("after_commit")
 
     def _reach(self, name: str, trip: RoundTrip) -> None:
@@ -215,6 +233,10 @@ class LaneSession:
     def unlock(self, ledger_id: int) -> None:
         """Gives the lane lock back where nothing had to be written."""
         self.abandon(ledger_id)
+
+    def leave_lane(self) -> None:
+        """Gives a lane lock back that was kept. Raises DatabaseLost if the session is gone."""
+        self.abandon(self._lane)
 
     def keep_alive(self) -> None:
         """Keeps an idle session from timing out. Raises DatabaseLost if it is gone."""

@@ -24,7 +24,6 @@ from ledger_server.domain.reads import (
     Balance,
     BalanceAnswer,
     BalanceAsk,
-    SummedRow,
     TransactionFilter,
 )
 from ledger_server.domain.transactions import Entry, Transaction
@@ -253,13 +252,6 @@ class Reading:
                 record_time,
                 description,
             ) in found
-        ]
-
-    def sums(self, at: int) -> list[SummedRow]:
-        """Gross sums of every account and asset with entries, in bytewise order."""
-        return [
-            SummedRow(name, AccountType(account_type), code, scale, int(debits), int(credits))
-            for name, account_type, code, scale, debits, credits in self._ask(_SQL.sums, at=at)
         ]
 
 

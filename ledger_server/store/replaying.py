@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import Connection, errors
 
+from ledger_server.store.checkpoints import Checkpoints
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.sql import statements
 
@@ -158,6 +159,7 @@ class Journal:
         self.name = name
         self._connection = connection
         self._ledger_id = ledger_id
+        self.checkpoints = Checkpoints(connection, ledger_id)
 
     def head(self) -> StoredHead | None:
         """The head as it stands now; None where the ledger has lost it."""

@@ -1,10 +1,13 @@
 """trial-balance, health and demo as a person meets them."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 from cli.running import Run, Server
+
+_CHECKPOINTED = ("trial-balance", "--ledger", "bases", "--basis", "checkpointed")
 
 pytestmark = pytest.mark.usefixtures("at_server")
 
@@ -23,6 +26,21 @@ def test_the_table_shows_every_balance_the_totals_and_the_verdict(run: Run, hous
     assert all(debits == credits for _, _, debits, credits, _ in totals)
     assert lines[-1] == "OK: debits equal credits in every asset."
     assert all(not line.endswith(" ") for line in lines)
+
+
+def test_a_checkpoint_shows_the_same_and_is_named(
+    run: Run, household: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger_server.service.checkpointer.ENTRIES_PER_CHECKPOINT", 1_000)
+    run("import", household, "--ledger", "bases")
+    recomputed = run("trial-balance", "--ledger", "bases").stdout
+
+    deadline = time.monotonic() + 30
+    named = r", from the checkpoint at \d+;"
+    while not re.search(named, checkpointed := run(*_CHECKPOINTED).stdout):
+        assert time.monotonic() < deadline, checkpointed
+
+    assert re.sub(named, ";", checkpointed) == recomputed
 
 
 def test_an_unknown_ledger_is_one_line_with_a_next_step(run: Run) -> None:

@@ -120,3 +120,30 @@ def test_a_database_without_our_schema_says_so(run: Run, database: Database) -> 
         1,
         "error: the database holds no ledgers: run `./ledger migrate` first\n",
     )
+
+
+def test_a_wrong_checkpoint_is_named_and_rebuilt_where_that_is_asked(
+    run: Run, server: Serving, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger_server.service.verify.ENTRIES_PER_CHECKPOINT", 2)
+    teller = Teller.open(server, "home")
+    teller.post("cash", "sales", 5)
+    with psycopg.connect(database.owner_url, autocommit=True) as session:
+        session.execute("set ledger.id = 1")
+        session.execute("select ledger.write_checkpoint(2)")
+        session.execute("update ledger.checkpoint_balances set debits = 6 where account_id = 1")
+    asked = ("verify", "--ledger", "home", "--database-url", database.app_url)
+
+    found = run(*asked)
+    rebuilt = run(*asked, "--rebuild-checkpoints")
+    afterwards = run(*asked)
+
+    wrong = (
+        "  WRONG: checkpoint 7 holds 6 debits and 0 credits of account 1 in asset 1;"
+        " the entries give 5 debits and 0 credits"
+    )
+    assert found.exit_code == 1
+    assert found.stdout.splitlines()[2] == f"{wrong}; --rebuild-checkpoints writes them anew"
+    assert rebuilt.exit_code == 0
+    assert rebuilt.stdout.splitlines()[2:] == [wrong, "  1 checkpoints were written anew"]
+    assert (afterwards.exit_code, len(afterwards.stdout.splitlines())) == (0, 2)

@@ -77,6 +77,14 @@ def test_the_trial_balance_of_a_past_sequence_is_what_it_was_then(teller: Teller
     assert refusal_of(lambda: teller.trial_balance(at_sequence=10_000)).reason == "SEQUENCE_NOT_REACHED"
 
 
+def test_a_basis_or_breakdown_that_does_not_exist_is_refused(teller: Teller) -> None:
+    for field in ("basis", "rows"):
+        refused = refusal_of(lambda field=field: teller.trial_balance(**{field: 9}))
+
+        assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        assert field in refused.message or field in str(refused.facts)
+
+
 def test_two_databases_fed_the_same_drafts_have_one_digest(cluster: Cluster) -> None:
     digests, hashes = set(), set()
     for committers in (1, 4):

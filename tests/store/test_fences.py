@@ -21,7 +21,8 @@ from ledger_server.store.binaries import BinariesNotFound, find_binaries
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
 
 RECORDS = ("ledgers", "assets", "accounts", "transactions", "entries")
-UNDER_ROW_SECURITY = ("heads", *RECORDS)
+CHECKPOINTS = ("checkpoints", "checkpoint_balances")
+UNDER_ROW_SECURITY = ("heads", *RECORDS, *CHECKPOINTS)
 NEXT = FUNDED + 1
 
 Attempt = Callable[[RawBook], None]
@@ -712,6 +713,9 @@ def test_the_fences_name_the_session_even_where_row_security_does_not_look(
 @pytest.mark.parametrize("named", [None, "", "other"])
 def test_a_session_sees_its_own_ledger_only(book: RawBook, named: str | None) -> None:
     other = RawBook(book.connection)
+    for one in (book, other):
+        with one.writing():
+            one.run("select ledger.write_checkpoint(2)")
     for relation in UNDER_ROW_SECURITY:
         with book.connection.transaction():
             if named is not None:
@@ -745,6 +749,8 @@ CHANGES = {
     "accounts": "metadata = '{}'",
     "transactions": "description = 'other'",
     "entries": "amount = amount",
+    "checkpoints": "sequence = sequence",
+    "checkpoint_balances": "debits = debits",
 }
 
 
@@ -833,10 +839,44 @@ def test_no_function_of_ours_is_everybodys(book: RawBook) -> None:
         " and has_function_privilege('ledger_app', oid, 'execute')"
     ).fetchall()
 
-    assert (open_ones, ours) == ([], [("vouch",)])
+    assert open_ones == []
+    assert sorted(name for (name,) in ours) == [
+        "balance_checksum",
+        "checkpoint_digest",
+        "discard_checkpoints",
+        "vouch",
+        "write_checkpoint",
+    ]
 
 
-@pytest.mark.parametrize("relation", UNDER_ROW_SECURITY)
+def test_a_checkpoint_is_written_of_the_sessions_ledger_and_seen_there_only(book: RawBook) -> None:
+    other = RawBook(book.connection)
+    with book.writing():
+        written = book.run("select ledger.write_checkpoint(2)").fetchone()
+    with other.writing():
+        elsewhere = book.run("select count(*) from ledger.checkpoints").fetchone()
+        other.run("select ledger.discard_checkpoints()")
+    with book.writing():
+        kept = book.run("select sequence from ledger.checkpoints").fetchall()
+        balances = book.run("select account_id, debits, credits from ledger.checkpoint_balances").fetchall()
+
+    assert (written, elsewhere, kept) == ((FUNDED,), (0,), [(FUNDED,)])
+    assert balances == [(CASH, 100, 0), (WALLET, 0, 100)]
+
+
+@pytest.mark.parametrize("relation", CHECKPOINTS)
+def test_the_service_writes_no_checkpoint_but_by_the_owners_function(book: RawBook, relation: str) -> None:
+    with pytest.raises(errors.InsufficientPrivilege), book.writing():
+        book.run(f"insert into ledger.{relation} select * from ledger.{relation}")
+
+
+def test_a_session_of_no_ledger_writes_no_checkpoint(book: RawBook) -> None:
+    book.run("reset ledger.id")
+
+    assert book.run("select ledger.write_checkpoint(1)").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("relation", ["heads", *RECORDS])
 def test_copy_cannot_go_round_row_security(book: RawBook, relation: str) -> None:
     with (
         pytest.raises(errors.FeatureNotSupported),

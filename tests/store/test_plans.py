@@ -17,7 +17,7 @@ from clusters import Database
 from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.sql import Statement, statements
 
-_LANE, _READING = statements("lane"), statements("reading")
+_LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -116,3 +116,24 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
                 expected[name] = {index for index in indexes if not index.startswith("assets")}
 
     assert found == expected
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True], ids=["not analyzed", "analyzed"])
+def test_what_follows_a_checkpoint_is_read_by_sequence(database: Database, is_analyzed: bool) -> None:
+    rows = 20_000
+    asked = {"ledger_id": 1, "at": rows + 1, "after": rows - 20}
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute(_FILL.format(ledgers=1, accounts=100, rows=rows).encode())
+        if is_analyzed:
+            owner.execute("vacuum analyze")
+
+    for name in ("by_asset", "by_type", "by_account_from_checkpoint"):
+        with psycopg.connect(database.app_url) as connection:
+            for setting in READ_SETTINGS:
+                connection.execute(setting.encode())
+            connection.execute(_SUMMING.set_ledger, asked)
+            connection.execute(_SUMMING.plan_anew)
+            plan = connection.execute(b"explain " + getattr(_SUMMING, name), asked).fetchall()
+        text = "\n".join(line for (line,) in plan)
+        assert "entries_sequence" in text, text
+        assert "Seq Scan on entries" not in text, text

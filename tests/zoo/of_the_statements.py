@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _READING = "ledger_server/store/sql/reading.sql"
+_SUMMING = "ledger_server/store/sql/summing.sql"
 _LANE = "ledger_server/store/sql/lane.sql"
 _PROBES = "tests/store/test_probes.py::"
 _LISTS = "tests/service/test_transaction_lists.py::"
@@ -88,12 +89,44 @@ ANIMALS = (
     Animal(
         "trial balance that always agrees",
         "The trial balance says OK over books that are not balanced.",
-        (Plant(_READING, "filter (where side = 2)", "filter (where side = 1)"),),
+        (
+            Plant(_SUMMING, "filter (where entries.side = 2)", "filter (where entries.side = 1)"),
+            Plant(
+                _SUMMING,
+                "    select asset_id,\n"
+                "        coalesce(sum(amount) filter (where side = 1), 0) as debits,\n"
+                "        coalesce(sum(amount) filter (where side = 2), 0) as credits\n",
+                "    select asset_id,\n"
+                "        coalesce(sum(amount) filter (where side = 1), 0) as debits,\n"
+                "        coalesce(sum(amount) filter (where side = 1), 0) as credits\n",
+            ),
+        ),
         (
             "tests/service/test_trial_balances.py::test_the_trial_balance_by_type_adds_accounts_up",
             "tests/service/test_verify.py"
             "::test_an_old_amount_that_was_changed_shows_in_the_trial_balance_and_in_verify",
         ),
+    ),
+    Animal(
+        "damaged checkpoint that is believed",
+        "A disk's bad byte in a checkpoint becomes the total of every trial balance after it.",
+        (Plant(_SUMMING, ") as is_sound", ") is not null as is_sound"),),
+        (
+            "tests/service/test_checkpoints.py"
+            "::test_a_checkpoint_whose_totals_were_changed_is_not_used_not_built_on_and_found",
+        ),
+    ),
+    Animal(
+        "entry counted twice beside a checkpoint",
+        "The transaction at which a checkpoint stands is in it, and added to it once more.",
+        (
+            Plant(
+                _SUMMING,
+                "        and sequence > %(after)s\n        and sequence <= %(at)s\n    group by asset_id\n",
+                "        and sequence >= %(after)s\n        and sequence <= %(at)s\n    group by asset_id\n",
+            ),
+        ),
+        ("tests/service/test_checkpoints.py::test_both_bases_agree_over_random_histories_at_every_sequence",),
     ),
     Animal(
         "reversal from the future",

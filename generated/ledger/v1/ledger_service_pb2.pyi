@@ -86,6 +86,10 @@ class _TrialBalanceBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tri
     """Not said."""
     TRIAL_BALANCE_BASIS_RECOMPUTED: _TrialBalanceBasis.ValueType  # 1
     """From every entry of the ledger."""
+    TRIAL_BALANCE_BASIS_CHECKPOINTED: _TrialBalanceBasis.ValueType  # 2
+    """From a checkpoint, which was verified when it was written, and the entries
+    after it.
+    """
 
 class TrialBalanceBasis(_TrialBalanceBasis, metaclass=_TrialBalanceBasisEnumTypeWrapper):
     """Where a trial balance's totals come from."""
@@ -94,6 +98,10 @@ TRIAL_BALANCE_BASIS_UNSPECIFIED: TrialBalanceBasis.ValueType  # 0
 """Not said."""
 TRIAL_BALANCE_BASIS_RECOMPUTED: TrialBalanceBasis.ValueType  # 1
 """From every entry of the ledger."""
+TRIAL_BALANCE_BASIS_CHECKPOINTED: TrialBalanceBasis.ValueType  # 2
+"""From a checkpoint, which was verified when it was written, and the entries
+after it.
+"""
 Global___TrialBalanceBasis: _TypeAlias = TrialBalanceBasis  # noqa: Y015
 
 class _TrialBalanceStatus:
@@ -1239,6 +1247,7 @@ class TrialBalanceRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     rows: Global___TrialBalanceRows.ValueType
@@ -1257,6 +1266,11 @@ class TrialBalanceRequest(_message.Message):
     """
     min_sequence: _builtins.int
     """Wait until the ledger has reached this sequence; 0 does not wait."""
+    basis: Global___TrialBalanceBasis.ValueType
+    """Where the sums may come from: UNSPECIFIED and RECOMPUTED mean from every
+    entry. CHECKPOINTED gives the same sums sooner where a checkpoint stands at or
+    below the sequence asked for; else they are recomputed, and the answer says so.
+    """
     def __init__(
         self,
         *,
@@ -1267,10 +1281,11 @@ class TrialBalanceRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         min_sequence: _builtins.int = ...,
+        basis: Global___TrialBalanceBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_sequence", b"at_sequence", "digest", b"digest", "ledger", b"ledger", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_sequence", b"at_sequence", "basis", b"basis", "digest", b"digest", "ledger", b"ledger", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1375,6 +1390,7 @@ class TrialBalanceResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_SEQUENCE_FIELD_NUMBER: _builtins.int
     status: Global___TrialBalanceStatus.ValueType
     """OK only if every asset is."""
     next_page_token: _builtins.str
@@ -1388,7 +1404,9 @@ class TrialBalanceResponse(_message.Message):
     unless asked for.
     """
     basis: Global___TrialBalanceBasis.ValueType
-    """Where the totals come from."""
+    """Where the totals and rows come from."""
+    checkpoint_sequence: _builtins.int
+    """The sequence of the checkpoint they come from; 0 where they are recomputed."""
     @_builtins.property
     def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetTotal]:
         """One total for each asset with entries, in bytewise order of asset code; on
@@ -1409,10 +1427,11 @@ class TrialBalanceResponse(_message.Message):
         sequence: _builtins.int = ...,
         digest: _builtins.bytes = ...,
         basis: Global___TrialBalanceBasis.ValueType = ...,
+        checkpoint_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "digest", b"digest", "next_page_token", b"next_page_token", "rows", b"rows", "sequence", b"sequence", "status", b"status", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "checkpoint_sequence", b"checkpoint_sequence", "digest", b"digest", "next_page_token", b"next_page_token", "rows", b"rows", "sequence", b"sequence", "status", b"status", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

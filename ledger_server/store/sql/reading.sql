@@ -347,27 +347,3 @@ where asset.ledger_id = %(ledger_id)s
     and (%(code)s = '' or asset.code = %(code)s)
 order by merged.sequence, merged.index
 limit %(count)s;
-
--- name: sums
--- The trial balance's rows: gross sums of every posted entry. Materialized, because
--- a plan made before the first analyze would sum once per account.
-with summed as materialized (
-    select account_id, asset_id,
-        coalesce(sum(amount) filter (where side = 1), 0) as debits,
-        coalesce(sum(amount) filter (where side = 2), 0) as credits
-    from ledger.entries
-    where ledger_id = %(ledger_id)s
-        and layer = 0
-        and sequence <= %(at)s
-    group by account_id, asset_id
-)
-select account.name, account.type, asset.code, asset.scale, summed.debits, summed.credits
-from summed
-join ledger.accounts as account
-    on account.ledger_id = %(ledger_id)s
-        and account.account_id = summed.account_id
-        and account.version = 1
-join ledger.assets as asset
-    on asset.ledger_id = %(ledger_id)s
-        and asset.asset_id = summed.asset_id
-order by account.name, asset.code;
