@@ -161,14 +161,14 @@ class Server:
         """Answers who is in flight, refuses who is new, commits who waits, and stops.
 
         Health turns NOT_SERVING first; new calls on open connections are answered
-        UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done.
+        UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done and no more come.
         """
         self._stopping.set()
         self._health.drain()
         self._admission.drain()
         idle = threading.Event()
         deadline_s = grace_s
-        while self._pool.in_flight and deadline_s > 0:
+        while not self._admission.is_drained and deadline_s > 0:
             idle.wait(0.02)
             deadline_s -= 0.02
         stopped = self._server.stop(grace_s)

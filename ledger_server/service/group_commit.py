@@ -211,6 +211,7 @@ class Committer:
         asked: Wanted,
     ) -> list[list[Decision]]:
         books, clock, bounded = self._open_books(turn, ledger_id, asked)
+        is_ahead = not turn.is_alone
         try:
             before = books.head
             moment = Moment(max(self._clock(clock), before.record_time), _salts())
@@ -235,7 +236,10 @@ class Committer:
             if is_contested and not keeps_lane:
                 # What would be decided now is void when another server has the lane next.
                 turn.close()
-            self._write(session, ledger_id, batch, keeps_lane)
+            if batch is None:
+                session.write_nothing(ledger_id, before if is_ahead else None, keeps_lane=keeps_lane)
+            else:
+                self._write(session, ledger_id, batch, keeps_lane)
         except BaseException as error:
             if isinstance(error, HeadMoved) and not books.is_void:
                 self._tenures.meet(turn.ledger)
@@ -244,11 +248,7 @@ class Committer:
         self._cache.rest(turn.ledger, books)
         return decisions
 
-    def _write(self, session: LaneSession, ledger_id: int, batch: Batch | None, keeps_lane: bool) -> None:
-        if batch is None:
-            if not keeps_lane:
-                session.unlock(ledger_id)
-            return
+    def _write(self, session: LaneSession, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
         try:
             session.write(ledger_id, batch, keeps_lane=keeps_lane)
         except CommitUnknown as error:

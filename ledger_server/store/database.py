@@ -85,7 +85,8 @@ class Database:
         self.failpoint = failpoint
         self._known: OrderedDict[str, int] = OrderedDict()
         self._known_lock = Lock()
-        options = {**_LIVENESS, "autocommit": True, "prepare_threshold": 0}
+        # Round trips prepare by themselves, and psycopg would deallocate theirs with its own.
+        options = {**_LIVENESS, "autocommit": True, "prepare_threshold": None}
         self._reads: ConnectionPool[ServiceConnection] = ConnectionPool(
             url,
             connection_class=ServiceConnection,
@@ -101,8 +102,7 @@ class Database:
         self._lanes: ConnectionPool[LaneConnection] = ConnectionPool(
             url,
             connection_class=LaneConnection,
-            # Round trips prepare by themselves, and psycopg would deallocate theirs with its own.
-            kwargs=options | {"prepare_threshold": None},
+            kwargs=options,
             configure=_configure_lane,
             # Committers keep theirs; a spare one lies idle for less long than
             # idle_session_timeout, and a dead one is replaced, not lent.
@@ -133,7 +133,7 @@ class Database:
         self._reads.close()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection[Any]]:
+    def reading(self) -> Iterator[ServiceConnection]:
         """Lends a READ ONLY connection. Raises DatabaseLost where none is to be had or it breaks."""
         try:
             with self._reads.connection(timeout=BORROW_TIMEOUT_S) as connection:

@@ -9,11 +9,14 @@ is unknown then, and is resolved like any other lost connection.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Generator
+from typing import Any, TypeVar
 
 from psycopg import OperationalError
 
-from ledger_server.store.connection import ResultT, ServiceConnection, Waiting
+from ledger_server.store.connection import ServiceConnection
+
+ResultT = TypeVar("ResultT")
 
 # Above lock_timeout, which is how long the server may rightly be silent about the lane lock.
 SILENCE_MAX_S = 6.0
@@ -24,7 +27,7 @@ class LaneConnection(ServiceConnection):
 
     silence_max_s = SILENCE_MAX_S
 
-    def wait(self, gen: Waiting[ResultT], *arguments: Any, **options: Any) -> ResultT:
+    def wait(self, gen: Generator[Any, Any, ResultT], *arguments: Any, **options: Any) -> ResultT:
         """Consumes a generator on the connection; too long a silence ends the session."""
         began = time.monotonic()
         try:

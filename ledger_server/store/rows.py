@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetRecord, Limit
+from ledger_server.domain.reads import AccountEntry
 from ledger_server.domain.transactions import Entry, Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +32,34 @@ def asset_record(row: Any) -> AssetRecord:
     asset_id, code, scale, sequence, record_time, created_by, record_hash = row
     return AssetRecord(
         Asset.of(asset_id, code, scale), sequence, micros(record_time), created_by, bytes(record_hash)
+    )
+
+
+def account_entry(row: Any) -> AccountEntry:
+    """An account's entry, with what its transaction says."""
+    (
+        sequence,
+        index,
+        side,
+        amount,
+        code,
+        balance_after,
+        kind,
+        effective_time,
+        record_time,
+        description,
+    ) = row
+    return AccountEntry(
+        sequence,
+        index,
+        side == 1,
+        int(amount),
+        code,
+        int(balance_after),
+        kind,
+        micros(effective_time),
+        micros(record_time),
+        description,
     )
 
 

@@ -136,6 +136,38 @@ def test_what_another_server_wrote_in_between_makes_the_next_batch_decide_again(
     assert unsound(faulty.database.owner_url, teller.ledger) == []
 
 
+@pytest.mark.parametrize("asked", ["refused", "replayed"])
+def test_what_writes_nothing_is_answered_at_the_head_too(
+    faulty: Faulty, pool: ThreadPoolExecutor, asked: str
+) -> None:
+    """Nobody looked at the head then: a refusal was told of books that others had left behind."""
+    teller = Teller.open(faulty.server)
+    teller.post("cash", "wallet", 100, "known")
+    calls: list[Future[object]] = []
+    with serving(faulty.database.app_url) as other:
+        rival = Teller(other, teller.ledger)
+
+        def call() -> object:
+            if asked == "refused":
+                return answer_of(lambda: teller.post("wallet", "cash", 150))
+            return answer_of(lambda: teller.post("cash", "wallet", 100, "known"))
+
+        before = faulty.failpoints.passed.count("books_read")
+        with held(
+            faulty,
+            "after_commit",
+            lambda: teller.post("cash", "wallet", 1, "first"),
+            lambda: rival.post("cash", "wallet", 99, "rival"),
+        ):
+            calls.append(pool.submit(call))
+        answer = calls[0].result(PATIENCE_S)
+
+    assert answer.transaction.sequence  # type: ignore[attr-defined]
+    # The first, the second, and the second once more.
+    assert faulty.failpoints.passed.count("books_read") - before == 3
+    assert unsound(faulty.database.owner_url, teller.ledger) == []
+
+
 def test_a_refusal_on_books_that_did_not_come_true_is_not_told(
     faulty: Faulty, pool: ThreadPoolExecutor
 ) -> None:

@@ -56,7 +56,7 @@ def read_books(store: StoreDatabase, teller: Teller, cached: Books | None) -> Op
     names = {"cash", "wallet", "gone"}
     wanted = Wanted(names, {"USD"}, set(), set(), {(name, "USD") for name in names})
     opened = session.open_books(teller.ledger, ledger_id, wanted, cached)
-    session.unlock(ledger_id)
+    session.abandon(ledger_id)
     store.give_back(session, broken=False)
     return opened
 

@@ -30,7 +30,7 @@ def test_a_batch_that_was_decided_ahead_waits_for_the_lane_before_it_writes(
         session.connection.execute("set lock_timeout = '100ms'")
         wanted = Wanted({"cash", "sales"}, {"USD"}, places={("cash", "USD"), ("sales", "USD")})
         left = session.open_books(teller.ledger, ledger_id, wanted, None).books
-        session.unlock(ledger_id)
+        session.abandon(ledger_id)
         books, clock, bounded = session.open_ahead(ledger_id, wanted, left)
         before = books.head
         lines = (EntryDraft("cash", True, 2, "USD"), EntryDraft("sales", False, 2, "USD"))

@@ -54,7 +54,7 @@ def books_of(store: StoreDatabase, teller: Teller, wanted: Wanted) -> Books:
     assert ledger_id is not None
     session = store.lane_session()
     books = session.open_books(teller.ledger, ledger_id, wanted, None).books
-    session.unlock(ledger_id)
+    session.abandon(ledger_id)
     store.give_back(session, broken=False)
     return books
 

@@ -10,6 +10,7 @@ behind the work. While the server drains, new calls are answered SHUTTING_DOWN.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
@@ -20,6 +21,8 @@ import grpc
 from ledger_server.domain.refusals import Overloaded, Refusal, ShuttingDown, ValidationFailed, Violation
 from ledger_server.rpc.answering import abort
 
+# A call that comes while gRPC closes its doors is told CANCELLED and no more.
+QUIET_S = 0.1
 _REFUSING_THREADS = 2
 _STREAM_THREADS = 4
 _WATCH_THREADS = 4
@@ -69,10 +72,18 @@ class Admission(grpc.ServerInterceptor):
         # A watcher holds one only until it was told, but may be slow to send and to read.
         self._watches = ThreadPoolExecutor(_WATCH_THREADS, thread_name_prefix="watch")
         self._draining = False
+        # When a call last came while draining, by the monotonic clock.
+        self._last_came = 0.0
 
     def drain(self) -> None:
         """From now on every new call is answered SHUTTING_DOWN."""
         self._draining = True
+        self._last_came = time.monotonic()
+
+    @property
+    def is_drained(self) -> bool:
+        """No call is in flight, and none came for QUIET_S: what was on its way has been answered."""
+        return not self._pool.in_flight and time.monotonic() - self._last_came > QUIET_S
 
     def close(self) -> None:
         """Ends the refusing threads."""
@@ -94,6 +105,7 @@ class Admission(grpc.ServerInterceptor):
         if details.method.startswith(_REFLECTION):
             return self._on_streams(handler)
         if self._draining:
+            self._last_came = time.monotonic()
             return self._refusal(
                 handler, ShuttingDown("the server is shutting down; try another one, or again later")
             )

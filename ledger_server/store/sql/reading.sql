@@ -185,7 +185,7 @@ cross join lateral (
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, entries.layer) >= (%(account_id)s, asset.asset_id, 0)
         and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
-            < (%(account_id)s, asset.asset_id, 0, least(%(position)s, %(at)s + 1))
+            < (%(account_id)s, asset.asset_id, 0, least(%(position)s::bigint, %(at)s::bigint + 1))
     group by entries.account_id, entries.asset_id, entries.layer, entries.sequence
     order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc
     limit %(count)s
