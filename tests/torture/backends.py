@@ -7,8 +7,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from torture.processes import until
 from torture.replaying import LEDGER
 from torture.stage import Stage
 
@@ -16,9 +18,22 @@ from torture.stage import Stage
 _WRITERS = ("walwriter", "checkpointer", "background writer")
 
 
+def _eyes(stage: Stage) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session that looks; PostgreSQL may only now have noticed the strike before, and recover from it."""
+    found: list[psycopg.Connection[tuple[Any, ...]]] = []
+
+    def connects() -> bool:
+        with suppress(psycopg.OperationalError):
+            found.append(psycopg.connect(stage.owner_url(), connect_timeout=5))
+        return bool(found)
+
+    until(connects, "connected to PostgreSQL")
+    return found[0]
+
+
 def postmaster_pid(stage: Stage) -> int:
     """The process to kill for the whole PostgreSQL."""
-    with psycopg.connect(stage.owner_url()) as connection:
+    with _eyes(stage) as connection:
         row = connection.execute("select setting from pg_settings where name = 'data_directory'").fetchone()
     assert row is not None
     return int((Path(row[0]) / "postmaster.pid").read_text().split()[0])
@@ -26,7 +41,7 @@ def postmaster_pid(stage: Stage) -> int:
 
 def backend_pids(stage: Stage) -> list[int]:
     """The backends that serve the ledger, those at work first."""
-    with psycopg.connect(stage.owner_url()) as connection:
+    with _eyes(stage) as connection:
         rows = connection.execute(
             "select pid from pg_stat_activity where application_name = 'ledger'"
             " and datname = current_database() order by state = 'active' desc, query_start desc"
@@ -36,7 +51,7 @@ def backend_pids(stage: Stage) -> list[int]:
 
 def writer_pids(stage: Stage) -> list[int]:
     """PostgreSQL's own processes that make writes durable."""
-    with psycopg.connect(stage.owner_url()) as connection:
+    with _eyes(stage) as connection:
         rows = connection.execute(
             "select pid from pg_stat_activity where backend_type = any (%s)", [list(_WRITERS)]
         ).fetchall()
@@ -45,7 +60,7 @@ def writer_pids(stage: Stage) -> list[int]:
 
 def lane_holder(stage: Stage) -> int | None:
     """The backend that holds the lane lock of the callers' ledger, if one does at this moment."""
-    with psycopg.connect(stage.owner_url()) as connection:
+    with _eyes(stage) as connection:
         row = connection.execute(
             "select pid from pg_locks"
             " join pg_database on pg_database.oid = pg_locks.database and datname = current_database()"
