@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from torture.rows import Missing, Row
 from torture.run import Run
 
 PLACES = len(killing.FAILPOINTS)
+_log = logging.getLogger(__name__)
+
 SIZES = ("quick", "ci", "full")
 
 
@@ -89,4 +92,8 @@ def _row(run: Run, fault: Fault, n: int) -> Row:
         row.n, row.skipped, row.skipping_fails_ci = 0, str(missing), missing.fails_ci
     except Stuck as stuck:
         row.violations.append(f"stuck: {stuck}")
+    except Exception as error:
+        # The other faults' hours are not thrown away with it.
+        _log.exception("the round of %r ended early", fault.name)
+        row.violations.append(f"the round ended early: {type(error).__name__}: {error}")
     return row
