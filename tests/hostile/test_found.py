@@ -16,11 +16,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hostile.methods import METHODS
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns
+from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 from statuses import told
 
 from ledger_server.domain import names
 from ledger_server.rpc.limits import LIMITS_PER_ACCOUNT_MAX
+from ledger_server.rpc.page_tokens import page_token
 from ledger_server.rpc.server import IN_FLIGHT_MAX, SERVICES
 
 BESIDE = [method for method in METHODS if not method.path.startswith("/ledger.")]
@@ -177,3 +179,16 @@ def test_names_that_are_too_long_are_not_remembered() -> None:
         assert names.path_fault(f"{number}" * 100_000)
 
     assert names._path_fault.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("order", [1, 2], ids=["newest first", "oldest first"])
+def test_a_place_in_a_token_that_no_entry_can_have_ends_the_list(teller: Teller, order: int) -> None:
+    """An index beyond a smallint was INTERNAL."""
+    teller.post("cash", "wallet", 1)
+    request = pb.ListEntriesRequest(ledger=teller.ledger, account="cash", order=order)  # type: ignore[arg-type]
+    request.page_token = page_token(request, teller.head(), 1, 2**63 - 1)
+
+    answer = teller.server.ledgers.ListEntries(request)
+
+    assert len(answer.entries) in (0, 1)
+    assert not answer.next_page_token

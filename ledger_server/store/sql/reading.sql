@@ -310,7 +310,7 @@ cross join lateral (
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, entries.layer) >= (%(account_id)s, asset.asset_id, 0)
         and (entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index)
-            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)
+            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s::bigint)
         and entries.sequence <= %(at)s
     order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc,
         entries.index desc
@@ -334,7 +334,7 @@ cross join lateral (
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index)
-            > (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)
+            > (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s::bigint)
         and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
             <= (%(account_id)s, asset.asset_id, 0, %(at)s)
     order by entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index
