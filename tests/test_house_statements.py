@@ -28,7 +28,6 @@ WITHOUT_LEDGER = {
     "lane.backend_pid": "about the session",
     "lane.end_backend": "about a session",
     "lane.end_silent_holder": "the lane's key is made of the ledger's id",
-    "reading.without_sorting": "about the planner",
     "summing.plan_anew": "about the planner",
     "checkpoints.read_write": "reads and writes nothing",
     "checkpoints.write": "writes of the ledger that the session named",

@@ -53,6 +53,12 @@ READ_SETTINGS = (
     "set time zone 'UTC'",
     "set default_transaction_isolation = 'read committed'",
     "set default_transaction_read_only = on",
+    # Every lookup is a probe by an index; see reading.sql. What adds up plans for itself.
+    "set enable_seqscan = off",
+    "set enable_sort = off",
+    "set enable_incremental_sort = off",
+    "set enable_hashjoin = off",
+    "set enable_mergejoin = off",
     "set jit = off",
     _PLAN_ONCE,
     "set statement_timeout = '60s'",

@@ -46,10 +46,8 @@ class Reading:
         self.ledger_id = ledger_id
         self._trip = RoundTrip(connection)
 
-    def _ask(self, statement: Statement, *, unsorted: bool = False, **parameters: object) -> list[Any]:
+    def _ask(self, statement: Statement, **parameters: object) -> list[Any]:
         self._trip.ask(_SQL.set_ledger, ledger_id=self.ledger_id)
-        if unsorted:
-            self._trip.ask(_SQL.without_sorting)
         answer = self._trip.ask(statement, ledger_id=self.ledger_id, **parameters)
         self._trip.go()
         return answer.rows()
@@ -137,7 +135,7 @@ class Reading:
 
     def sequence_of_key(self, key: str, at: int) -> int | None:
         """The transaction recorded under an idempotency key."""
-        found = self._ask(_SQL.sequence_of_key, unsorted=True, key=key, at=at)
+        found = self._ask(_SQL.sequence_of_key, key=key, at=at)
         return found[0][0] if found else None
 
     def transactions(self, sequences: Sequence[int], at: int) -> list[Transaction]:

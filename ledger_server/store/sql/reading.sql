@@ -5,14 +5,12 @@
 -- A statement is planned once a session, perhaps while the tables are still empty. So
 -- a probe asks for the nearest row in the order of the index it means, by a row
 -- comparison, and then looks whether that row is the one: no other index has that order.
+-- And a table of records is looked up through a lateral subquery with a limit, never
+-- joined: a join may be made by reading both sides from one end to the other.
 
 -- name: set_ledger
 -- Names the session's ledger for the current database transaction.
 select set_config('ledger.id', %(ledger_id)s::text, true);
-
--- name: without_sorting
--- For the current database transaction: a lookup has the order of the index it means, and no other plan.
-select set_config('enable_sort', 'off', true);
 
 -- name: head
 -- The ledger's head.
@@ -81,9 +79,13 @@ left join lateral (
     on newest.account_id = account.account_id
         and newest.asset_id = asset.asset_id
         and newest.layer = 0
-left join ledger.transactions as recorded
-    on recorded.ledger_id = %(ledger_id)s
-        and recorded.sequence = newest.sequence
+left join lateral (
+    select record_time
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = newest.sequence
+    limit 1
+) as recorded on true
 order by asked.place, asset.code;
 
 -- name: recomputed_balances
@@ -216,11 +218,16 @@ limit %(count)s;
 
 -- name: filtered
 -- Which of the examined transactions pass the filter.
-select sequence
-from ledger.transactions
-where ledger_id = %(ledger_id)s
-    and sequence = any(%(sequences)s)
-    and (%(kind)s::text is null or kind = %(kind)s)
+select recorded.sequence
+from unnest(%(sequences)s::bigint[]) as asked (sequence)
+cross join lateral (
+    select *
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = asked.sequence
+    limit 1
+) as recorded
+where (%(kind)s::text is null or kind = %(kind)s)
     and (%(external_ref)s::text is null or external_ref = %(external_ref)s)
     and (%(effective_from)s::timestamptz is null or effective_time >= %(effective_from)s)
     and (%(effective_until)s::timestamptz is null or effective_time < %(effective_until)s)
@@ -230,14 +237,22 @@ where ledger_id = %(ledger_id)s
     and (%(reversals)s::boolean is null or (reverses is not null) = %(reversals)s)
     and (%(prefix)s::text is null or exists (
         select
-        from ledger.entries
-        join ledger.accounts
-            on accounts.ledger_id = entries.ledger_id
+        from (
+            select account_id
+            from ledger.entries
+            where ledger_id = %(ledger_id)s
+                and entries.sequence = recorded.sequence
+            order by index
+        ) as entries
+        cross join lateral (
+            select name
+            from ledger.accounts
+            where ledger_id = %(ledger_id)s
                 and accounts.account_id = entries.account_id
-                and accounts.version = 1
-        where entries.ledger_id = %(ledger_id)s
-            and entries.sequence = transactions.sequence
-            and (accounts.name = %(prefix)s or starts_with(accounts.name, %(prefix)s || ':'))
+            order by version
+            limit 1
+        ) as account
+        where account.name = %(prefix)s or starts_with(account.name, %(prefix)s || ':')
     ));
 
 -- name: transactions
@@ -246,7 +261,14 @@ select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effe
     recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
     recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
     recorded.details_digest, coalesce(reversal.sequence, 0)
-from ledger.transactions as recorded
+from unnest(%(sequences)s::bigint[]) as asked (sequence)
+cross join lateral (
+    select *
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = asked.sequence
+    limit 1
+) as recorded
 left join lateral (
     select reverses, sequence
     from ledger.transactions
@@ -256,9 +278,7 @@ left join lateral (
     limit 1
 ) as reversal
     on reversal.reverses = recorded.sequence
-        and reversal.sequence <= %(at)s
-where recorded.ledger_id = %(ledger_id)s
-    and recorded.sequence = any(%(sequences)s);
+        and reversal.sequence <= %(at)s;
 
 -- name: sequence_of_key
 -- The transaction recorded under an idempotency key.
@@ -316,9 +336,13 @@ cross join lateral (
         entries.index desc
     limit %(count)s
 ) as merged
-join ledger.transactions as recorded
-    on recorded.ledger_id = %(ledger_id)s
-        and recorded.sequence = merged.sequence
+cross join lateral (
+    select kind, effective_time, record_time, description
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = merged.sequence
+    limit 1
+) as recorded
 where asset.ledger_id = %(ledger_id)s
     and (%(code)s = '' or asset.code = %(code)s)
 order by merged.sequence desc, merged.index desc
@@ -340,9 +364,13 @@ cross join lateral (
     order by entries.account_id, entries.asset_id, entries.layer, entries.sequence, entries.index
     limit %(count)s
 ) as merged
-join ledger.transactions as recorded
-    on recorded.ledger_id = %(ledger_id)s
-        and recorded.sequence = merged.sequence
+cross join lateral (
+    select kind, effective_time, record_time, description
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and transactions.sequence = merged.sequence
+    limit 1
+) as recorded
 where asset.ledger_id = %(ledger_id)s
     and (%(code)s = '' or asset.code = %(code)s)
 order by merged.sequence, merged.index
