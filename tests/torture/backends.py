@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,28 @@ def kill_9(pid: int) -> None:
     """SIGKILL, of a process of the torture's own PostgreSQL."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def crash(stage: Stage, choose: Callable[[], int]) -> None:
+    """Kills one of PostgreSQL's processes, and waits until all of its sessions have ended for it.
+
+    A postmaster that has not noticed yet still answers, and looks as if it were back.
+    """
+    with _eyes(stage) as eyes:
+        eyes.autocommit = True
+        kill_9(choose())
+
+        def are_shut() -> bool:
+            with suppress(psycopg.Error):
+                eyes.execute("select 1")
+            return eyes.closed
+
+        until(are_shut, "noticed by PostgreSQL")
+
+
+def a_backend(stage: Stage, chance: random.Random, of_the_first: int | None = None) -> int:
+    """One of the backends that serve the ledger, as soon as there are any; of the first so many."""
+    return chance.choice(until(lambda: backend_pids(stage), "served by a backend")[:of_the_first])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from torture.backends import backend_pids, kill_9, postmaster_pid
+from torture.backends import a_backend, crash, postmaster_pid
 from torture.processes import Server
 from torture.rows import Row
 from torture.run import Run
@@ -42,7 +42,7 @@ def backend(run: Run, row: Row) -> None:
     """One of PostgreSQL's backends is killed, so PostgreSQL ends all of them and recovers."""
 
     def kill() -> Server:
-        kill_9(run.random.choice(backend_pids(run.stage)[:3]))
+        crash(run.stage, lambda: a_backend(run.stage, run.random, of_the_first=3))
         return run.stage.servers[0]
 
     _kills(run, row, kill)
@@ -52,7 +52,7 @@ def postmaster(run: Run, row: Row) -> None:
     """PostgreSQL itself is killed; its supervisor starts it again."""
 
     def kill() -> Server:
-        kill_9(postmaster_pid(run.stage))
+        crash(run.stage, lambda: postmaster_pid(run.stage))
         return run.stage.servers[0]
 
     _kills(run, row, kill)
@@ -78,9 +78,9 @@ def two_servers(run: Run, row: Row) -> None:
             turn += 1
             server = stage.servers[turn % 2]
             if turn % 4 == 3:
-                kill_9(run.random.choice(backend_pids(stage)))
+                crash(stage, lambda: a_backend(stage, run.random))
             elif turn % 8 == 4:
-                kill_9(run.postgres.pid)
+                crash(stage, lambda: run.postgres.pid)
             else:
                 server.kill()
                 server.start()
