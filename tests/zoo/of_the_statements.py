@@ -42,8 +42,8 @@ ANIMALS = (
         (
             Plant(
                 _READING,
-                "starts_with(accounts.name, %(prefix)s || ':')",
-                "starts_with(accounts.name, %(prefix)s)",
+                "starts_with(account.name, %(prefix)s || ':')",
+                "starts_with(account.name, %(prefix)s)",
             ),
         ),
         ("tests/rpc/test_lists.py::test_a_filter_shows_exactly_what_passes_it",),
@@ -55,7 +55,7 @@ ANIMALS = (
             Plant(
                 _READING,
                 "entries.layer, entries.sequence, entries.index)\n"
-                "            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s)",
+                "            < (%(account_id)s, asset.asset_id, 0, %(position)s, %(index)s::bigint)",
                 "entries.layer, entries.sequence)\n"
                 "            < (%(account_id)s, asset.asset_id, 0, %(position)s + 0 * %(index)s)",
             ),
@@ -134,8 +134,8 @@ ANIMALS = (
         (
             Plant(
                 _READING,
-                "        and reversal.sequence <= %(at)s\n",
-                "        and %(at)s::bigint > 0\n",
+                "        and reversal.sequence <= %(at)s;\n",
+                "        and %(at)s::bigint > 0;\n",
             ),
         ),
         ("tests/store/test_reading.py::test_a_read_at_a_sequence_does_not_show_what_came_after_it",),
