@@ -65,7 +65,6 @@ LONGER = {
     "ledger_server/service/group_commit.py": (345, "one batch, from places to settled"),
     "ledger_server/service/reads.py": (345, "every reading verb"),
     "ledger_server/service/replay.py": (340, "the replay of a journal, record by record, and what it proves"),
-    "ledger_server/store/reading.py": (305, "every read of a ledger"),
     "ledger_server/store/embedded.py": (320, "the supervisor of the embedded PostgreSQL, with its rules"),
 }
 

@@ -105,11 +105,13 @@ class Checkpoints:
     def _change(self, statement: bytes, **parameters: object) -> Any:
         with self._connection.transaction():
             self._connection.execute(_SQL.read_write)
+            self._connection.execute(_SQL.plan_freely)
             self._connection.execute(_SQL.set_ledger, {"ledger_id": self._ledger_id})
             return self._connection.execute(statement, parameters).fetchone()[0]  # type: ignore[index]
 
     def _ask(self, statement: bytes, **parameters: object) -> list[Any]:
         with self._connection.transaction():
+            self._connection.execute(_SQL.plan_freely)
             self._connection.execute(_SQL.set_ledger, {"ledger_id": self._ledger_id})
             return self._connection.execute(
                 statement, {"ledger_id": self._ledger_id, **parameters}

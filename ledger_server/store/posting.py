@@ -43,7 +43,7 @@ from ledger_server.store.outcomes import (
 )
 from ledger_server.store.patience import LaneConnection
 from ledger_server.store.roundtrip import RoundTrip
-from ledger_server.store.sql import statements
+from ledger_server.store.sql import Statement, statements
 
 _SQL = statements("lane")
 
@@ -68,10 +68,9 @@ class Batch(NamedTuple):
 
 
 class LaneSession:
-    """One connection that serves lanes, one ledger at a time. Used by one thread.
+    """One connection that serves lanes, one ledger at a time. Used by one thread at a time.
 
-    `failpoint(name)` is called at named places of the path, so that a test can
-    stop or kill the process there.
+    `failpoint(name)` is called at named places, so that a test can stop or kill the process there.
     """
 
     def __init__(self, connection: LaneConnection, failpoint: Callable[[str], None]) -> None:
@@ -79,9 +78,8 @@ class LaneSession:
         self.failpoint = failpoint
         self._is_locked = False
         self._lane = 0
-        # When the lane lock was taken, by the monotonic clock, and whether others had written meanwhile.
-        self.locked_at = 0.0
-        self.met_others = False
+        # When the lane lock was taken (monotonic clock), and whether others had written meanwhile.
+        self.locked_at, self.met_others = 0.0, False
         self._row_types: RowTypes | None = None
         self.backend_pid: int = connection.info.backend_pid
         # When the last database transaction began, by the monotonic clock.
@@ -231,10 +229,9 @@ class LaneSession:
         self._is_locked = False
 
     def write_nothing(self, ledger_id: int, head: Head | None, *, keeps_lane: bool = False) -> None:
-        """Ends a batch that has nothing to write, and gives the lane lock back unless it is kept.
+        """Ends a batch that has nothing to write; the head of books decided ahead must still be there.
 
-        `head`: where the books were decided ahead, at which head; is it still there? Nothing
-        else has looked since. Raises HeadMoved, NotCommitted, DatabaseLost.
+        Gives the lane lock back unless it is kept. Raises HeadMoved, NotCommitted, DatabaseLost.
         """
         trip = RoundTrip(self.connection)
         with self._nothing_written():
@@ -253,10 +250,7 @@ class LaneSession:
 
     def keep_alive(self) -> None:
         """Keeps an idle session from timing out. Raises DatabaseLost if it is gone."""
-        trip = RoundTrip(self.connection)
-        with self._lost():
-            trip.ask(_SQL.backend_pid)
-            trip.go()
+        self._say(_SQL.backend_pid)
 
     def was_committed(self, ledger_id: int, sequence: int, record_hash: bytes) -> bool:
         """Whether our record stands at our first sequence; asked on a new session.
@@ -278,21 +272,20 @@ class LaneSession:
 
     def end_backend(self, pid: int) -> None:
         """Ends an old backend of ours, which may still hold the lane lock."""
-        trip = RoundTrip(self.connection)
-        with self._lost():
-            trip.ask(_SQL.end_backend, pid=pid)
-            trip.go()
+        self._say(_SQL.end_backend, pid=pid)
 
     def end_silent_holder(self, ledger_id: int) -> None:
         """Ends a session that holds the ledger's lane lock and has not heard of its server for seconds.
 
-        A server that is stopped in the middle of a round trip would keep the lock for as
-        long as it stands still: no timeout of PostgreSQL counts there. Should it go on, its
-        session is lost, which it resolves as any lost session.
+        A server that is stopped in the middle of a round trip keeps the lock while it stands
+        still: no timeout of PostgreSQL counts there.
         """
+        self._say(_SQL.end_silent_holder, lane=lane_lock(ledger_id))
+
+    def _say(self, statement: Statement, **parameters: int) -> None:
         trip = RoundTrip(self.connection)
         with self._lost():
-            trip.ask(_SQL.end_silent_holder, lane=lane_lock(ledger_id))
+            trip.ask(statement, **parameters)
             trip.go()
 
     @staticmethod

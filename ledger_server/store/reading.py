@@ -43,6 +43,7 @@ class Reading:
     """One ledger over one borrowed connection. READ COMMITTED, READ ONLY; use within one `with`."""
 
     def __init__(self, connection: ServiceConnection, ledger_id: int) -> None:
+        self.connection = connection
         self.ledger_id = ledger_id
         self._trip = RoundTrip(connection)
 

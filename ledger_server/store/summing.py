@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from psycopg import Connection
-
 from ledger_server.domain.accounts import AccountType
 from ledger_server.domain.reads import AssetTotal, SummedRow
-from ledger_server.store.sql import statements
+from ledger_server.store.connection import ServiceConnection
+from ledger_server.store.roundtrip import RoundTrip
+from ledger_server.store.sql import Statement, statements
 
 _SQL = statements("summing")
 
@@ -31,8 +31,8 @@ class CheckpointSums(NamedTuple):
 class Summing:
     """One ledger over one borrowed connection. READ COMMITTED, READ ONLY; use within one `with`."""
 
-    def __init__(self, connection: Connection[Any], ledger_id: int) -> None:
-        self._connection = connection
+    def __init__(self, connection: ServiceConnection, ledger_id: int) -> None:
+        self._trip = RoundTrip(connection)
         self._ledger_id = ledger_id
 
     def by_account(self, at: int) -> list[SummedRow]:
@@ -73,12 +73,12 @@ class Summing:
             raise CheckpointDamaged(checkpoint)
         return [_row(*row[1:]) for row in found]
 
-    def _ask(self, statement: bytes, **parameters: object) -> list[Any]:
-        with self._connection.pipeline():
-            self._connection.execute(_SQL.set_ledger, {"ledger_id": self._ledger_id})
-            self._connection.execute(_SQL.plan_anew)
-            cursor = self._connection.execute(statement, {"ledger_id": self._ledger_id, **parameters})
-        return cursor.fetchall()
+    def _ask(self, statement: Statement, **parameters: object) -> list[Any]:
+        self._trip.ask(_SQL.set_ledger, ledger_id=self._ledger_id)
+        self._trip.ask(_SQL.plan_anew)
+        found = self._trip.ask(statement, ledger_id=self._ledger_id, **parameters)
+        self._trip.go()
+        return found.rows()
 
 
 def _row(name: str, kind: int, code: str, scale: int, debits: Any, credits_: Any) -> SummedRow:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from statistics import median
 
 import psycopg
 import pytest
@@ -79,18 +80,23 @@ def test_two_busy_servers_decide_next_to_nothing_twice_and_abort_nothing(
         serving(database.app_url, failpoint=passed[1].append) as two,
     ):
         teller = Teller.open(one)
+        ratios = []
         with loaded([teller, teller.at(two)], 20, 4) as recorded:
             until(lambda: recorded() > 400, "warm")
-            for names in passed:
-                names.clear()
             refused_states.clear()
-            until(lambda: recorded() > 4_000, "busy for a while")
-            written = [names.count("after_commit") for names in passed]
-            decided = [names.count("books_read") for names in passed]
+            for _ in range(3):
+                for names in passed:
+                    names.clear()
+                before = recorded()
+                until(lambda before=before: recorded() > before + 3_000, "busy for a while")  # type: ignore[misc]
+                written = [names.count("after_commit") for names in passed]
+                decided = [names.count("books_read") for names in passed]
+                assert min(written) > 10
+                ratios.append(sum(decided) / sum(written))
 
         assert refused_states == []
-        assert min(written) > 20
-        assert sum(decided) < 1.2 * sum(written)
+        # Nearly two where each decides ahead all the time; a lane is met by chance now and then.
+        assert median(ratios) < 1.5
         assert unsound(database.owner_url, teller.ledger) == []
 
 

@@ -234,7 +234,9 @@ ANIMALS = (
         "A server that stands still in the middle of a round trip keeps its ledger from all others.",
         (
             Plant(
-                _COMMITTING, "                    self._free_lane(ledger_id)\n", "                    pass\n"
+                _COMMITTING,
+                "                    self._seat.free_lane(ledger_id)\n",
+                "                    pass\n",
             ),
         ),
         (_TORTURED + "test_a_server_that_stops_in_the_middle_of_a_pipeline_does_not_keep_its_lane",),

@@ -8,6 +8,12 @@ set transaction read write;
 -- Names the session's ledger for the current database transaction.
 select set_config('ledger.id', %(ledger_id)s::text, true);
 
+-- name: plan_freely
+-- For the current database transaction: everything that a lookup must do without.
+select set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan', 'on', true),
+    set_config('enable_sort', 'on', true), set_config('enable_incremental_sort', 'on', true),
+    set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true);
+
 -- name: write
 -- Writes the next checkpoint, so many entries after the newest one; answers its sequence, or null.
 select ledger.write_checkpoint(%(entries)s);

@@ -5,8 +5,12 @@
 select set_config('ledger.id', %(ledger_id)s::text, true);
 
 -- name: plan_anew
--- For the current database transaction: a plan for these very sequences, with memory to group in.
-select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true);
+-- For the current database transaction: a plan for these very sequences, made of everything
+-- that a lookup must do without, with memory to group in.
+select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true),
+    set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true),
+    set_config('enable_incremental_sort', 'on', true), set_config('enable_hashjoin', 'on', true),
+    set_config('enable_mergejoin', 'on', true);
 
 -- name: by_account
 -- Gross sums of every posted entry, for each account and asset. Materialized, because
