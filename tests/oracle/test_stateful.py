@@ -243,8 +243,10 @@ def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_the_service_answers_as_the_reference_at_length(cluster: Cluster) -> None:
-    is_full = os.environ.get("LEDGER_STATEFUL") == "full"
-    runs, steps, base = (5_000, 60, secrets.token_hex(4)) if is_full else (150, 40, "at length ")
+    asked = os.environ.get("LEDGER_STATEFUL")
+    runs, steps, base = 150, 40, "at length "
+    if asked is not None:
+        runs, steps, base = (5_000 if asked == "full" else int(asked)), 60, secrets.token_hex(4)
 
     met = run_side_by_side(cluster, runs, steps, restart_once_in=4, base=base)
 
