@@ -261,9 +261,10 @@ def get_balances_of(
     )
 
 
-def trial_balance(ledger: str, at_sequence: int, *, digest: bool) -> Ask[TrialBalance]:
+def trial_balance(ledger: str, at_sequence: int, *, digest: bool, from_checkpoint: bool) -> Ask[TrialBalance]:
     """LedgerService.TrialBalance, totals only."""
-    request = pb.TrialBalanceRequest(ledger=ledger, at_sequence=at_sequence, digest=digest)
+    basis = pb.TRIAL_BALANCE_BASIS_CHECKPOINTED if from_checkpoint else pb.TRIAL_BALANCE_BASIS_RECOMPUTED
+    request = pb.TrialBalanceRequest(ledger=ledger, at_sequence=at_sequence, digest=digest, basis=basis)
     return Ask("ledger", "TrialBalance", request, reading.trial_balance, ledger)
 
 

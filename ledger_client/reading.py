@@ -151,6 +151,7 @@ def trial_balance(message: pb.TrialBalanceResponse) -> TrialBalance:
         ),
         sequence=message.sequence,
         digest=message.digest,
+        checkpoint_sequence=message.checkpoint_sequence,
     )
 
 

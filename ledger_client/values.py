@@ -161,12 +161,16 @@ class AssetTotal:
 
 @dataclass(frozen=True, slots=True)
 class TrialBalance:
-    """Whether debits equal credits in every asset, at `sequence`; the digest where it was asked for."""
+    """Whether debits equal credits in every asset, at `sequence`; the digest where it was asked for.
+
+    `checkpoint_sequence`: the checkpoint that the totals go on from, 0 where every entry was added up.
+    """
 
     is_balanced: bool
     totals: tuple[AssetTotal, ...]
     sequence: int
     digest: bytes
+    checkpoint_sequence: int
 
 
 @dataclass(frozen=True, slots=True)

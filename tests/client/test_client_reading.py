@@ -69,6 +69,8 @@ def test_balances_and_the_trial_balance_are_ints_as_of_a_sequence(face: Face, bo
     trial = face.trial_balance(books.ledger, digest=True)
     assert trial.is_balanced
     assert (trial.totals[0].debits, trial.totals[0].credits, len(trial.digest)) == (large + 5, large + 5, 32)
+    kept = face.trial_balance(books.ledger, from_checkpoint=True)
+    assert (trial.checkpoint_sequence, kept.totals) == (0, trial.totals)
     assert [(row.account, row.net) for row in face.trial_balance_rows(books.ledger)] == [
         ("cash", large + 5),
         ("sales", -large - 5),

@@ -10,6 +10,10 @@ _BOOKS = "ledger_server/store/books.py"
 _POSTING = "ledger_server/store/posting.py"
 _OUTCOMES = "ledger_server/store/outcomes.py"
 
+_TENURES = "ledger_server/service/tenures.py"
+
+_AHEAD = "tests/service/test_ahead.py::"
+_SHARED = "tests/races/test_two_servers.py::"
 _FAULTS = "tests/service/test_commit_faults.py::"
 _REFUSALS = "tests/service/test_database_refusals.py::"
 _TORTURED = "tests/torture/test_found.py::"
@@ -240,5 +244,32 @@ ANIMALS = (
             ),
         ),
         (_TORTURED + "test_a_server_that_stops_in_the_middle_of_a_pipeline_does_not_keep_its_lane",),
+    ),
+    Animal(
+        "refusal of books left behind",
+        "A payment is refused for want of money that another server has recorded before it was asked for.",
+        (Plant(_COMMITTING, "before if is_ahead else None", "None"),),
+        (_AHEAD + "test_what_writes_nothing_is_answered_at_the_head_too",),
+    ),
+    Animal(
+        "tenure never over",
+        "A busy server keeps a ledger from every other one for as long as it is busy.",
+        (
+            Plant(
+                _TENURES,
+                "return session.holds_lane and time.monotonic() - session.locked_at > TENURE_S",
+                "return False",
+            ),
+        ),
+        (_SHARED + "test_a_lane_is_kept_for_as_long_as_a_tenure_and_another_server_is_answered",),
+    ),
+    Animal(
+        "lane kept for nobody",
+        "A ledger whose callers have gone is locked to every other server.",
+        (
+            Plant(_COMMITTING, "keeps_lane = not is_last and turn.is_followed()", "keeps_lane = True"),
+            Plant(_TENURES, "        if turn.is_followed(at_work=True):\n", "        if True:\n"),
+        ),
+        (_SHARED + "test_a_lane_that_nobody_follows_is_held_by_nobody",),
     ),
 )
