@@ -11,7 +11,12 @@ import logging
 import threading
 import time
 
-from ledger_server.store.checkpoints import ENTRIES_PER_CHECKPOINT, CheckpointRefused, Checkpoints
+from ledger_server.store.checkpoints import (
+    ENTRIES_PER_CHECKPOINT,
+    CheckpointCancelled,
+    CheckpointRefused,
+    Checkpoints,
+)
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
 
@@ -19,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 # How often ledgers that have grown are looked at.
 LOOK_S = 2.0
-# A ledger whose checkpoints are damaged is tried again after this long: `verify` may have rebuilt them.
+# A ledger whose step failed is tried again after this long: `verify` may have rebuilt what was damaged.
 REFUSED_S = 600.0
 
 
@@ -56,12 +61,14 @@ class Checkpointer:
         while not self._stopping.wait(rest_s):
             with self._lock:
                 noted, self._noted = self._noted, {}
-            started = time.monotonic()
-            rest_s = LOOK_S
+            started, has_written = time.monotonic(), False
             for ledger in noted:
                 if not self._stopping.is_set() and self._step(ledger):
                     self.note(ledger)
-                    rest_s = time.monotonic() - started
+                    has_written = True
+            rest_s = time.monotonic() - started
+            if not has_written:
+                rest_s = max(rest_s, LOOK_S)
 
     def _step(self, ledger: str) -> bool:
         """Writes one checkpoint, if enough entries wait for it; whether it did."""
@@ -83,6 +90,9 @@ class Checkpointer:
                 ledger,
                 error,
             )
+        except CheckpointCancelled as error:
+            self._refused[ledger] = time.monotonic() + REFUSED_S
+            _log.warning("writing a checkpoint of ledger %r was cancelled: %s", ledger, error)
         except Exception:
             self._refused[ledger] = time.monotonic() + REFUSED_S
             _log.exception("writing a checkpoint of ledger %r failed", ledger)

@@ -280,7 +280,7 @@ class Committer:
                 session = self._seat.session()
                 if time.monotonic() > deadline:
                     session.end_backend(old_pid)
-                return session.was_committed(ledger_id, unknown.first_sequence, unknown.first_hash)
+                return session.was_committed(ledger_id, unknown.sequence, unknown.record_hash)
             except NotCommitted:
                 # The old backend still holds the lane lock: it is ended the next time.
                 self._seat.abandon(ledger_id)

@@ -230,7 +230,15 @@ class Lanes(Generic[PlaceT]):
                     turn.places += self._lanes[turn.ledger].take(self._weight_max)
                 return turn
             if not woken:
-                worker.idle()
+                self._idle(worker)
+
+    @staticmethod
+    def _idle(worker: Worker[PlaceT]) -> None:
+        try:
+            worker.idle()
+        except Exception:
+            # A worker that ends is one less for good.
+            _log.exception("looking after an idle session failed")
 
     def _begin(self, ledger: str) -> Turn[PlaceT]:
         lane = self._lanes[ledger]

@@ -19,6 +19,7 @@ from ledger_server.domain.refusals import (
     Contention,
     DatabaseUnavailable,
     LedgerAlreadyExists,
+    LedgerNotFound,
     Refusal,
     Unavailable,
 )
@@ -83,6 +84,7 @@ class Ledgers:
         Raises where none of them was decided: Overloaded, Unavailable, Contention,
         LedgerNotFound.
         """
+        self._look_up(ledger)
         place = PostingPlace(drafts, atomic=atomic)
         self._posting.submit(ledger, place)
         decisions = place.wait()
@@ -91,6 +93,17 @@ class Ledgers:
             raise first
         self._checkpointer.note(ledger)
         return decisions
+
+    def _look_up(self, ledger: str) -> None:
+        """Finds the ledger's id on the caller's thread: no committer waits for a reader's connection."""
+        try:
+            found = self.database.ledger_id(ledger)
+        except DatabaseLost as error:
+            raise DatabaseUnavailable(
+                "the database does not answer; nothing was recorded, try again"
+            ) from error
+        if found is None:
+            raise LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
 
     def post(self, ledger: str, draft: PostDraft | ReverseDraft) -> tuple[Transaction, bool]:
         """Records one transaction or reversal; answers it and whether it is a replay. Raises refusals."""

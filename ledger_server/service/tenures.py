@@ -90,8 +90,9 @@ class Seat:
         turn.wait()
         left = self._tenures.take_over(turn.ledger)
         if left is not None:
-            self.drop(broken=False)
-            self._session = left
+            own, self._session = self._session, left
+            if own is not None:
+                self._database.give_back(own, broken=False)
 
     def part_from_lane(self, turn: Turn[Any]) -> None:
         """Leaves a lane that was kept to the next turn if that is at work, else to anybody."""

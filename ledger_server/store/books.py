@@ -142,8 +142,10 @@ class BooksReader:
         ask = Asking(self._trip, ledger_id)
         others = ask(_SQL.has_other_records_since, **after)
         entries = ask(_SQL.entries_since, **after)
+        ours = ask(_SQL.record_hash_at, sequence=known.head.sequence)
         self._trip.go()
-        if others.rows():
+        left_at = ours.row()
+        if others.rows() or left_at is None or bytes(left_at[0]) != known.head.hash:
             return Books(known.ledger, head)
         balances = known.balances
         for account_id, asset_id, balance_after in entries.rows():

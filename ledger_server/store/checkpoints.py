@@ -23,6 +23,10 @@ class CheckpointRefused(Exception):
     """The database refused to write a checkpoint, because what it was made of is damaged."""
 
 
+class CheckpointCancelled(Exception):
+    """A step was cancelled: by an operator, or because it took longer than statement_timeout."""
+
+
 class StoredCheckpoint(NamedTuple):
     """A row of ledger.checkpoints; `is_sound` says that its digest is right."""
 
@@ -51,12 +55,15 @@ class Checkpoints:
     def write(self, entries: int) -> int | None:
         """Writes the next one, so many entries after the newest, and answers its sequence.
 
-        None where fewer entries follow, or another session is writing. Raises CheckpointRefused.
+        None where fewer entries follow, or another session is writing. Raises CheckpointRefused,
+        CheckpointCancelled.
         """
         try:
             found = self._change(_SQL.write, entries=entries)
         except errors.CheckViolation as error:
             raise CheckpointRefused(error.diag.message_primary) from error
+        except errors.QueryCanceled as error:
+            raise CheckpointCancelled(error.diag.message_primary) from error
         return None if found is None else int(found)
 
     def discard(self) -> None:

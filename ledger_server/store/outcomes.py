@@ -37,14 +37,15 @@ class NotCommitted(Exception):
 class CommitUnknown(Exception):
     """The connection or the database failed where the commit may already stand.
 
-    `first_sequence` and `first_hash` are of the batch's first record: whether that
-    record stands at that sequence decides.
+    `sequence` and `record_hash` are of the batch's last record: whether that record
+    stands at that sequence decides. Its hash covers all before it; the first one could
+    be the same asset, created by somebody else.
     """
 
-    def __init__(self, error: psycopg.Error, first_sequence: int, first_hash: bytes) -> None:
+    def __init__(self, error: psycopg.Error, sequence: int, record_hash: bytes) -> None:
         super().__init__(str(error).partition("\n")[0])
-        self.first_sequence = first_sequence
-        self.first_hash = first_hash
+        self.sequence = sequence
+        self.record_hash = record_hash
 
 
 class DatabaseLost(Exception):

@@ -53,16 +53,10 @@ def no_failpoint(name: str) -> None:
 
 
 class Batch(NamedTuple):
-    """What moves the head from `before` to `after`, ready to be sent.
-
-    `first_sequence` and `first_hash` are of its first record; `bounded`: the places
-    with bounds that it may touch.
-    """
+    """What moves the head from `before` to `after`, ready to be sent; `bounded` places have limits."""
 
     before: Head
     after: Head
-    first_sequence: int
-    first_hash: bytes
     inserts: list[Insert]
     bounded: list[tuple[int, int]]
 
@@ -82,7 +76,7 @@ class LaneSession:
         self.locked_at, self.met_others = 0.0, False
         self._row_types: RowTypes | None = None
         self.backend_pid: int = connection.info.backend_pid
-        # When the last database transaction began, by the monotonic clock.
+        # When the last database transaction began.
         self.began = time.monotonic()
 
     def open_books(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
@@ -115,7 +109,8 @@ class LaneSession:
         try:
             yield
         except psycopg.Error as error:
-            if self._is_lost():
+            if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
+                # Not by the batch's doing: cancelled, out of memory, disk full.
                 raise DatabaseLost(str(error).partition("\n")[0]) from error
             raise NotCommitted(error) from error
 
@@ -135,7 +130,7 @@ class LaneSession:
                 trip.go()
                 self._row_types = RowTypes(*found.rows()[0])
         made = inserts(records, asset_ids, self._row_types)
-        return Batch(before, after, records[0].sequence, records[0].hash, made, bounded)
+        return Batch(before, after, made, bounded)
 
     @property
     def holds_lane(self) -> bool:
@@ -157,7 +152,7 @@ class LaneSession:
             self._write(ledger_id, batch, keeps_lane)
         except psycopg.Error as error:
             if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
-                raise CommitUnknown(error, batch.first_sequence, batch.first_hash) from error
+                raise CommitUnknown(error, batch.after.sequence, batch.after.hash) from error
             raise NotCommitted(error) from error
 
     def _prepare(self, ledger_id: int, bounded: list[tuple[int, int]]) -> None:
@@ -203,6 +198,9 @@ class LaneSession:
             if moved.is_there and moved.count == 0 and not self._is_lost():
                 # Behind a head that moved on every row is out of place, whatever was said of it.
                 raise HeadMoved from error
+            if committed.is_there:
+                # What failed came behind COMMIT: whoever looks for the record finds what became of it.
+                raise CommitUnknown(error, after.sequence, after.hash) from error
             raise
         if committed.tag != "COMMIT":
             # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction.
@@ -253,7 +251,7 @@ class LaneSession:
         self._say(_SQL.backend_pid)
 
     def was_committed(self, ledger_id: int, sequence: int, record_hash: bytes) -> bool:
-        """Whether our record stands at our first sequence; asked on a new session.
+        """Whether our record stands at its sequence; asked on a new session.
 
         It is asked holding the lane lock: then the old database transaction is
         over, so what is read now is what became of it, also when nothing is there.

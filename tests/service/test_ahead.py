@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import pytest
@@ -210,6 +210,7 @@ def test_accounts_and_assets_still_being_written_are_known_to_the_next_batch(
     with held(faulty, "before_commit", lambda: teller.open_account("first"), nothing):
         calls.append(pool.submit(lambda: teller.open_account("second")))
         calls.append(pool.submit(lambda: teller.open_account("first")))
+    wait(calls, PATIENCE_S)
     with held(faulty, "before_commit", lambda: teller.create_asset("EUR", 2), nothing):
         calls.append(pool.submit(lambda: teller.create_asset("EUR", 2)))
         calls.append(pool.submit(lambda: teller.create_asset("JPY", 0)))

@@ -450,3 +450,31 @@ def test_a_server_that_may_not_build_on_a_checkpoint_says_so_once(
 
     said = [record for record in caplog.records if "LEDGER_INVARIANT_BROKEN" in record.getMessage()]
     assert len(said) == 1
+
+
+def test_a_step_that_is_cancelled_is_said_and_not_tried_again_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A step that took longer than statement_timeout was begun again for ever, and nobody was told."""
+    steps: list[int] = []
+
+    def sleep(self: Checkpoints, statement: bytes, **parameters: object) -> object:
+        steps.append(1)
+        with self._connection.transaction():
+            self._connection.execute("set local statement_timeout = '50ms'")
+            self._connection.execute("select pg_sleep(9)")
+        return None
+
+    monkeypatch.setattr(checkpointer, "LOOK_S", 0.05)
+    monkeypatch.setattr(Checkpoints, "_change", sleep)
+    with serving(database.app_url) as server:
+        teller = Teller.open(server)
+        deadline = time.monotonic() + PATIENCE_S
+        while "was cancelled" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for _ in range(5):
+            teller.post("cash", "wallet", 1)
+            time.sleep(0.1)
+
+    assert caplog.text.count("was cancelled") == 1
+    assert len(steps) == 1

@@ -222,8 +222,8 @@ def test_a_session_that_dies_while_it_writes_leaves_the_outcome_unknown_until_lo
     with pytest.raises(CommitUnknown) as unknown:
         desk.write(session, before, books, records)
 
-    found = resolver.was_committed(desk.ledger_id, unknown.value.first_sequence, unknown.value.first_hash)
-    assert (unknown.value.first_sequence, unknown.value.first_hash) == (records[0].sequence, records[0].hash)
+    found = resolver.was_committed(desk.ledger_id, unknown.value.sequence, unknown.value.record_hash)
+    assert (unknown.value.sequence, unknown.value.record_hash) == (records[-1].sequence, records[-1].hash)
     assert found is False
     assert desk.look("select count(*) from ledger.transactions") == [(0,)]
     assert desk.look("select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]

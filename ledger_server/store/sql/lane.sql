@@ -223,7 +223,7 @@ select %(ledger_id)s::bigint, account_id, asset_id, 0, sequence, index, side, am
 from unnest(%(rows)s::ledger.entry_row[]);
 
 -- name: record_hash_at
--- Resolves an unknown outcome: whose record stands at our first sequence?
+-- Whose record stands at a sequence: an unknown outcome is resolved by it.
 select hash from ledger.transactions where ledger_id = %(ledger_id)s and sequence = %(sequence)s
 union all
 select hash from ledger.accounts where ledger_id = %(ledger_id)s and sequence = %(sequence)s
