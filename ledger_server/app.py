@@ -24,6 +24,7 @@ from ledger_server.service.verify import (
 from ledger_server.store.binaries import BinariesNotFound
 from ledger_server.store.data_directory import default_data_dir, make_ephemeral_data_dir
 from ledger_server.store.database import Database
+from ledger_server.store.database_url import BadDatabaseUrl, refuse_unreadable
 from ledger_server.store.databases import app_conninfo, ensure_database
 from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostgres
 from ledger_server.store.interlock import Interlock, SharedSession
@@ -37,6 +38,9 @@ from ledger_server.store.running import has_books, running_url
 # The database inside the embedded cluster.
 _DATABASE = "ledger"
 
+# What the URL to serve from, or to verify, is called in front of people.
+_URL_SETTING = "the database URL (--database-url or LEDGER_DATABASE_URL)"
+
 # PostgreSQL's own default, and room for `verify` and for people beside the workers.
 _CONNECTIONS_MIN = 100
 _CONNECTIONS_SPARE = 30
@@ -44,6 +48,7 @@ _CONNECTIONS_SPARE = 30
 # What keeps the service from starting, each with a sentence that says what to do.
 STARTING_ERRORS: tuple[type[Exception], ...] = (
     ConfigError,
+    BadDatabaseUrl,
     BinariesNotFound,
     EmbeddedError,
     MigrationError,
@@ -172,7 +177,11 @@ def open_home(config: Config, ends: ExitStack) -> Home:
     Raises STARTING_ERRORS, also where the database has no room for every worker's connections.
     """
     wanted = config.workers * connections_of(config.committers, config.readers)
-    home = Home(config.database_url, None) if config.database_url else _start_embedded(config, wanted, ends)
+    if config.database_url:
+        refuse_unreadable(config.database_url, _URL_SETTING)
+        home = Home(config.database_url, None)
+    else:
+        home = _start_embedded(config, wanted, ends)
     refuse_crowd(home.url, wanted)
     return home
 
@@ -196,6 +205,7 @@ def _start_embedded(config: Config, connections: int, ends: ExitStack) -> Home:
 
 def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str]:
     """Brings a database's schema up to date; answers its number and the URL to serve from (no password)."""
+    refuse_unreadable(owner_url, "--database-url")
     number = migrate(owner_url, app_password=app_password)
     return number, app_conninfo(owner_url)
 
@@ -212,6 +222,8 @@ def verify_database(
     takes. Raises STARTING_ERRORS; ConfigError where there is no such ledger.
     """
     with ExitStack() as ends:
+        if config.database_url:
+            refuse_unreadable(config.database_url, _URL_SETTING)
         url = config.database_url or _embedded_to_read(config, ends)
         found = False
         for journal in ends.enter_context(reading_journals(url, ledger)):

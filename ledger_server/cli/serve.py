@@ -70,14 +70,15 @@ def serve(
             ephemeral=ephemeral,
             workers=workers,
         )
-        service = Workers(settings) if settings.workers > 1 else App(settings)
+        service = Workers(settings, stopping) if settings.workers > 1 else App(settings)
         service.start()
         calm_collector()
     except STARTING_ERRORS as error:
         raise click.ClickException(str(error)) from error
     try:
-        click.echo(_banner(service, settings))
-        sys.stdout.flush()
+        if not stopping.is_set():
+            click.echo(_banner(service, settings))
+            sys.stdout.flush()
         while not stopping.wait(_LOOK_S):
             if isinstance(service, Workers):
                 service.start_ended()

@@ -1,6 +1,6 @@
 """One worker of `./ledger serve --workers N`: it serves until it is ended, or its supervisor is gone.
 
-It reads what to serve from stdin, and says on stdout, in one line, that it serves or
+It reads from stdin what to serve and whose worker it is, and says on stdout, in one line, that it serves or
 why it cannot.
 """
 
@@ -20,7 +20,6 @@ _LOOK_S = 1.0
 
 def main() -> int:
     """Serves, and answers the exit code."""
-    supervisor = os.getppid()
     stopping = stop_on_signals()
     log_to_stderr()
     told = json.load(sys.stdin)
@@ -33,7 +32,7 @@ def main() -> int:
     try:
         calm_collector()
         _say("")
-        while not stopping.wait(_LOOK_S) and os.getppid() == supervisor:
+        while not stopping.wait(_LOOK_S) and os.getppid() == told["supervisor"]:
             pass
     finally:
         app.drain()

@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -30,10 +32,20 @@ _log = logging.getLogger(__name__)
 
 # Calls, open streams, writes and reads each have the drain's grace, one after the other.
 _DRAIN_MAX_S = 4 * DRAIN_GRACE_S
-_PAUSE_FIRST_S = 0.1
+# A start that was broken off waits no longer than this for workers that may be stuck in it.
+_BREAK_OFF_MAX_S = 5.0
+_PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 5.0
 # Who has served for so long has not failed to start: the pauses begin anew.
 _SOUND_S = 10.0
+# How often a start looks whether it is to be broken off.
+_LOOK_S = 0.2
+
+
+def pause_s(failures: int) -> float:
+    """How long a worker's place stays empty after so many failures in a row (at least 1), in seconds."""
+    doublings = min(failures - 1, 10)  # More would pass the bound, and later what a float holds.
+    return min(_PAUSE_FIRST_S * 2.0**doublings, _PAUSE_MAX_S)
 
 
 class Worker:
@@ -68,10 +80,17 @@ class Worker:
         except BrokenPipeError:
             pass  # It has ended already, and is started again.
 
-    def await_serving(self) -> None:
-        """Waits until it serves. Raises ConfigError with the reason why it does not."""
-        line = _pipe(self._process.stdout).readline() if self._process is not None else ""
-        problem = json.loads(line)["problem"] if line else "a worker ended before it served; its log says why"
+    def await_serving(self, stopping: threading.Event) -> None:
+        """Waits until it serves, or until `stopping` is set. Raises ConfigError with why it does not."""
+        assert self._process is not None
+        while not stopping.is_set():
+            if select.select([_pipe(self._process.stdout)], [], [], _LOOK_S)[0]:
+                break
+        else:
+            return
+        problem = self._hear()
+        if problem is None:
+            raise ConfigError("a worker ended before it served; its log says why")
         if problem:
             raise ConfigError(problem)
 
@@ -82,19 +101,42 @@ class Worker:
             code = self._process.poll()
             if code is None:
                 return
-            self._failures = 0 if now - self._started > _SOUND_S else self._failures + 1
-            pause_s = min(_PAUSE_FIRST_S * 2**self._failures, _PAUSE_MAX_S)
-            self._start_again = now + pause_s
+            if now - self._started > _SOUND_S:
+                self._failures = 0
+            problem = " ".join((self._hear() or "").split())
             _log.error(
-                "worker %d, process %d, ended with %d; starting another one in %.1f s",
+                "worker %d, process %d, ended with %d%s; starting another one in %.1f s",
                 self._number,
                 self._process.pid,
                 code,
-                pause_s,
+                f": {problem}" if problem else "",
+                self._pause(now),
             )
             self._forget()
         elif now >= self._start_again:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:
+                # No memory, no process, no folder just now: the others go on.
+                _log.error(
+                    "worker %d cannot be started: %s; trying again in %.1f s",
+                    self._number,
+                    error,
+                    self._pause(now),
+                )
+
+    def _pause(self, now: float) -> float:
+        """Counts one more failure; answers the pause that it costs, in seconds."""
+        self._failures += 1
+        pause = pause_s(self._failures)
+        self._start_again = now + pause
+        return pause
+
+    def _hear(self) -> str | None:
+        """What it says of its start, once: empty if it serves, else why not; None if it says nothing."""
+        assert self._process is not None
+        line = _pipe(self._process.stdout).readline()
+        return str(json.loads(line)["problem"]) if line else None
 
     def end(self) -> None:
         """Has it drain; `await_end` waits for that."""
@@ -122,15 +164,20 @@ class Worker:
 class Workers:
     """The service as several processes. Use `start`, then `start_ended` now and then, then `drain`."""
 
-    def __init__(self, settings: Config) -> None:
+    def __init__(self, settings: Config, stopping: threading.Event) -> None:
         self.port = 0
         self.data_dir: Path | None = None
         self._settings = settings
+        self._stopping = stopping
+        self._drain_max_s = _BREAK_OFF_MAX_S
         self._ends = ExitStack()
         self._workers: list[Worker] = []
 
     def start(self) -> None:
-        """Opens the books and starts every worker; leaves nothing running if one of them fails."""
+        """Opens the books and starts every worker; leaves nothing running if one of them fails.
+
+        Returns early where it is told to stop: what was started is to be drained.
+        """
         try:
             self._start()
         except BaseException:
@@ -149,7 +196,9 @@ class Workers:
             self._workers.append(worker)
             worker.start()
         for worker in self._workers:
-            worker.await_serving()
+            worker.await_serving(self._stopping)
+        if not self._stopping.is_set():
+            self._drain_max_s = _DRAIN_MAX_S
 
     def _told(self, home: Home) -> str:
         """What a worker is told; by a pipe: a URL has a password, and everybody may read a command line."""
@@ -157,7 +206,7 @@ class Workers:
         settings = replace(
             self._settings, listen=f"{host}:{self.port}", data_dir=None, pg_bindir=None, xdg_data_home=None
         )
-        return json.dumps({"settings": asdict(settings), "url": home.url})
+        return json.dumps({"supervisor": os.getpid(), "settings": asdict(settings), "url": home.url})
 
     def start_ended(self) -> None:
         """Starts workers that have ended. To be called from the thread that started them."""
@@ -166,7 +215,7 @@ class Workers:
 
     def drain(self) -> None:
         """Drains every worker, all at once, and stops what it started."""
-        deadline = time.monotonic() + _DRAIN_MAX_S
+        deadline = time.monotonic() + self._drain_max_s
         for worker in self._workers:
             worker.end()
         for worker in self._workers:

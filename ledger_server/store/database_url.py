@@ -38,7 +38,9 @@ def refuse_unreadable(url: str, setting: str) -> None:
     except (psycopg.Error, UnicodeError) as error:
         raise _bad(setting, _reason(url, str(error))) from None
     if url.startswith(_SCHEMES) and "@" in _place(url):
-        raise _bad(setting, "a second @ stands in it, or a / before its @; in a password they are %40 and %2F")
+        raise _bad(
+            setting, "a second @ stands in it, or a / before its @; in a password they are %40 and %2F"
+        )
     ports = str(host_and_more.get("port", "")).split(",")
     if not all(_is_port(port) for port in ports if port):
         raise _bad(setting, f"its port is not a number from 1 to {_PORT_MAX}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from ledger_server.store.embedded import SUPERUSER
 from ledger_server.store.running import running_url
 
 CHANNELS_MAX = 64
+TREE = Path(__file__).resolve().parents[2]
+PATHS = os.pathsep.join((str(TREE), str(TREE / "generated")))
 
 
 class Crew:
@@ -53,7 +56,7 @@ class Crew:
 
     def workers(self) -> list[int]:
         """The processes that serve."""
-        return [pid for pid, line in family(self.server.pid) if "ledger_server.cli.worker" in line]
+        return worker_pids(self.server.pid)
 
     def connect(self) -> Serving:
         """Stubs on a connection of their own."""
@@ -87,6 +90,11 @@ class Crew:
         rows = [row.split() for rows in listed for row in rows]
         sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "01" and row[1].endswith(f":{port:04X}")}
         return {pid for pid in self.workers() if sockets & set(open_files(pid))}
+
+
+def worker_pids(pid: int) -> list[int]:
+    """The workers of a process."""
+    return [child for child, line in family(pid) if "ledger_server.cli.worker" in line]
 
 
 def open_files(pid: int) -> list[str]:
@@ -124,6 +132,21 @@ def are_gone(pids: Sequence[int]) -> bool:
             return True
 
     return all(is_gone(pid) for pid in pids)
+
+
+def refused_start(*arguments: str) -> str:
+    """What a `serve` says that does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ledger_server.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
+        cwd=TREE,
+        env=os.environ | {"PYTHONPATH": PATHS},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
 
 
 @contextmanager

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import grpc
 import psycopg
 import pytest
 from callers import Refused, Teller, post_operation, together, unsound
-from cli.crews import Crew, Load, are_gone, crew, family
+from cli.crews import PATHS, TREE, Crew, Load, are_gone, crew, family, refused_start, worker_pids
 from clusters import Database
 from faults import until
 from psycopg import sql
 
 from ledger_server import config
+from ledger_server.cli.workers import Worker, pause_s
 from ledger_server.rpc.server import AddressInUse, refuse_taken, reserve
 from ledger_server.service.verify import prove
 from ledger_server.store.replaying import reading_journals
-
-TREE = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems do not spread connections over processes"
@@ -46,19 +47,10 @@ def proven(owner_url: str, ledger: str) -> int:
     return proof.transactions
 
 
-def refused_start(*arguments: str) -> str:
-    """What a `serve` says that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ledger_server.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
-        cwd=TREE,
-        env=os.environ | {"PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'generated'}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    return done.stderr
+def told(*, url: str, supervisor: int) -> str:
+    """What a worker is told on its stdin."""
+    settings = asdict(config.Config(listen="127.0.0.1:0", database_url=url))
+    return json.dumps({"supervisor": supervisor, "settings": settings, "url": url})
 
 
 def posted_keys(owner_url: str) -> set[str]:
@@ -205,6 +197,86 @@ def test_a_database_without_room_for_every_worker_is_refused(database: Database)
         "error: the service may make 42 connections, and the database takes 41: raise its max_connections"
         " (or the limit of the role or database), or lower --workers or LEDGER_COMMITTERS\n"
     )
+
+
+def test_the_pause_before_a_worker_is_started_again_grows_to_its_bound_and_stays_there() -> None:
+    pauses = [pause_s(failures) for failures in (1, 2, 3, 4, 5, 6, 1_024, 100_000)]
+
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+def test_a_worker_that_cannot_be_started_again_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    worker = Worker(1, "{}")
+
+    worker.start_ended()
+
+    assert "worker 1 cannot be started: [Errno 2]" in caplog.text
+    assert "trying again in 0.2 s" in caplog.text
+
+
+def test_a_worker_that_is_started_again_and_cannot_serve_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(1, told(url="postgresql://app@127.0.0.1:1/books", supervisor=os.getpid()))
+    worker.start()
+
+    until(lambda: worker.start_ended() or caplog.text, "its end told")
+
+    assert " ended with 1: " in caplog.text
+    assert "Connection refused" in caplog.text
+    assert "; starting another one in 0.2 s" in caplog.text
+
+
+def test_a_worker_whose_supervisor_is_gone_ends_by_itself(database: Database) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait(30)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "ledger_server.cli.worker"],
+        cwd=TREE,
+        env=os.environ | {"PYTHONPATH": PATHS},
+        input=told(url=database.app_url, supervisor=gone.pid),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, '{"problem": ""}\n'), done.stderr
+
+
+def test_sigterm_during_the_start_ends_everybody_though_a_worker_is_stuck(database: Database) -> None:
+    arguments = ("--listen", "127.0.0.1:0", "--workers", "2", "--database-url", database.app_url)
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "ledger_server.cli", "serve", *arguments],
+        cwd=TREE,
+        env=os.environ | {"PYTHONPATH": PATHS},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: worker_pids(serving.pid), "a worker")
+        stuck = worker_pids(serving.pid)[0]
+        os.kill(stuck, signal.SIGSTOP)
+        until(lambda: len(worker_pids(serving.pid)) == 2, "the other one")
+
+        serving.send_signal(signal.SIGTERM)
+        printed, log = serving.communicate(timeout=45)
+    finally:
+        # Who is stopped keeps the pipes open, and does not hear that its supervisor has gone.
+        for pid in worker_pids(serving.pid):
+            os.kill(pid, signal.SIGKILL)
+        serving.kill()
+        serving.communicate()
+
+    assert (serving.returncode, printed) == (0, ""), log
+    assert "Traceback" not in log
+    assert are_gone([stuck])
 
 
 def test_a_reserved_port_is_kept_from_who_does_not_share_it() -> None:
