@@ -5,6 +5,7 @@ a broken dependency of one command breaks no other.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -60,6 +61,10 @@ def cli() -> None:
     """
 
 
+# Who calls, and the password, in a URL.
+_CREDENTIALS = re.compile(r"//\S*@")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and answers the exit code: 0 done, 1 refused or failed, 2 wrongly called.
 
@@ -91,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str, exit_code: int) -> int:
-    click.echo(f"error: {sentence}", err=True)
+    # Words that were given in the wrong place are repeated, and may be a URL.
+    click.echo(f"error: {_CREDENTIALS.sub('//…@', sentence)}", err=True)
     return exit_code
 
 

@@ -6,6 +6,9 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+# Parameters of a connection that are secrets (PostgreSQL, libpq "Parameter Key Words").
+_SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+
 
 def ensure_database(owner_url: str, name: str) -> None:
     """Creates the database if it is not there yet; the user must be allowed to."""
@@ -19,6 +22,7 @@ def ensure_database(owner_url: str, name: str) -> None:
 
 
 def app_conninfo(owner_url: str) -> str:
-    """The same database as the role ledger_app, without a password."""
-    kept = {name: str(value) for name, value in conninfo_to_dict(owner_url).items() if name != "password"}
+    """The same database as the role ledger_app, without what the owner's secrets are."""
+    given = conninfo_to_dict(owner_url)
+    kept = {name: str(value) for name, value in given.items() if name not in _SECRETS}
     return make_conninfo("", **{**kept, "user": "ledger_app"})

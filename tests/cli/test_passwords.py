@@ -8,6 +8,8 @@ from cli.running import Run
 from clusters import Database
 from psycopg.conninfo import make_conninfo
 
+from ledger_server.store.databases import app_conninfo
+
 PASSWORD = "s3cret"
 MISTYPED = [
     f"postgres//app:{PASSWORD}@h/db",
@@ -80,3 +82,24 @@ def test_an_error_of_the_connection_does_not_tell_the_password(
 def test_serve_does_not_tell_the_password_when_nobody_answers(database: Database, workers: str) -> None:
     for url in unanswered(database):
         assert_told(refused_start("--workers", workers, "--database-url", url))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", f"postgresql://app:{PASSWORD}@h/db"],
+        ["serve", "--workers", f"postgresql://app:{PASSWORD}@h/db"],
+        ["verify", "--nonsense", f"postgresql://app:{PASSWORD}@h/db"],
+        ["trial-balance", f"postgresql://app:{PASSWORD}@h/d@b"],
+    ],
+)
+def test_a_url_in_the_wrong_place_is_not_repeated(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+    assert PASSWORD not in outcome.stderr
+
+
+@pytest.mark.parametrize("secret", ["password", "sslpassword"])
+def test_what_migrate_says_to_serve_from_holds_no_secret(secret: str) -> None:
+    assert PASSWORD not in app_conninfo(f"postgresql://owner@h/db?{secret}={PASSWORD}")
