@@ -1,4 +1,4 @@
-"""Posting from tasks: `python examples/tasks.py 127.0.0.1:50051` while `./ledger serve` runs.
+"""Posting from tasks: docs/client.md says how it is run.
 
 A hundred tasks pay from one wallet that holds enough for sixty of them: those that
 are refused learn it by themselves, and the others do not notice.

@@ -1,4 +1,4 @@
-"""Posting from threads: `python examples/threads.py 127.0.0.1:50051` while `./ledger serve` runs.
+"""Posting from threads: docs/client.md says how it is run.
 
 Each thread posts one sale at a time and waits for it; the client sends what waits
 together. The last sale is made twice on purpose: the second answer is the first record.

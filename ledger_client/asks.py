@@ -14,8 +14,9 @@ from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 
 from ledger_client import reading
-from ledger_client.drafts import Draft, ReversalDraft, operations, transaction_name
+from ledger_client.drafts import Draft, ReversalDraft, checked, operations, transaction_name
 from ledger_client.lane import Posted
+from ledger_client.limits import MESSAGE_BYTES_MAX, check_size
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_operation
 from ledger_client.values import (
@@ -109,7 +110,7 @@ def create_accounts(ledger: str, drafts: Iterable[AccountDraft]) -> Ask[list[Acc
         accounts=[
             accounts_pb.AccountDraft(
                 name=draft.name,
-                type=int(draft.type),  # type: ignore[arg-type]
+                type=_type(draft.type),
                 limits=[
                     nouns.BalanceLimit(
                         asset=limit.asset,
@@ -144,16 +145,17 @@ def list_accounts(ledger: str, prefix: str, account_type: AccountType | None) ->
     request = accounts_pb.ListAccountsRequest(
         ledger=ledger,
         prefix=prefix,
-        type=int(account_type or 0),  # type: ignore[arg-type]
+        type=_type(account_type) if account_type else nouns.ACCOUNT_TYPE_UNSPECIFIED,
         page_size=PAGE_SIZE,
     )
     return Ask("accounts", "ListAccounts", request, lambda page: map(reading.account, page.accounts), ledger)
 
 
 def post_whole(ledger: str, draft: Draft, key: str, *, validate_only: bool) -> Ask[Recorded]:
-    """LedgerService.Post."""
+    """LedgerService.Post; a draft without a key gets the one that is given."""
     request = pb.PostRequest(ledger=ledger, validate_only=validate_only)
-    draft.fill(request, key)
+    checked(draft, Draft).fill(request, draft.idempotency_key.strip() or key)
+    check_size(request.ByteSize(), MESSAGE_BYTES_MAX)
     return Ask(
         "ledger",
         "Post",
@@ -169,6 +171,7 @@ def post_batch(
 ) -> Ask[list[Posted | Refused]]:
     """LedgerService.PostBatch; each draft without a key gets the one in its place of `keys`."""
     request = pb.PostBatchRequest(ledger=ledger, operations=operations(drafts, keys), atomic=atomic)
+    check_size(request.ByteSize(), MESSAGE_BYTES_MAX)
     sent = [(one.post if one.HasField("post") else one.reverse).idempotency_key for one in request.operations]
 
     def result(one: pb.OperationResult, key: str) -> Posted | Refused:
@@ -231,14 +234,16 @@ def list_entries(ledger: str, account: str, asset: str, *, oldest_first: bool) -
     )
 
 
-def get_balances(ledger: str, account: str, asset: str, at_sequence: int) -> Ask[tuple[Balance, ...]]:
-    """LedgerService.GetBalance; one balance for a named asset, else one for each that has entries."""
+def get_balance(ledger: str, account: str, asset: str, at_sequence: int) -> Ask[Balance]:
+    """LedgerService.GetBalance of one asset. Raises ValueError where none is named."""
+    if not asset:
+        raise ValueError("get_balance needs an asset; get_balances answers every asset's for an empty one")
     request = pb.GetBalanceRequest(ledger=ledger, account=account, asset=asset, at_sequence=at_sequence)
     return Ask(
         "ledger",
         "GetBalance",
         request,
-        lambda answer: reading.balances(answer, answer.sequence),
+        lambda answer: reading.balances(answer, answer.sequence)[0],
         ledger,
     )
 
@@ -275,6 +280,12 @@ def trial_balance_rows(ledger: str, at_sequence: int, *, by_type: bool) -> Ask[I
     return Ask(
         "ledger", "TrialBalance", request, lambda page: map(reading.trial_balance_row, page.rows), ledger
     )
+
+
+def _type(account_type: AccountType) -> nouns.AccountType.ValueType:
+    if not isinstance(account_type, int):
+        raise TypeError(f"an account's type is one of AccountType, not {account_type!r}")
+    return nouns.AccountType.ValueType(account_type)
 
 
 def _order(oldest_first: bool) -> nouns.Order.ValueType:

@@ -16,7 +16,9 @@ from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger_client.asks import Ask
 from ledger_client.async_posting import AsyncPosting
 from ledger_client.calls import DEADLINE_S, HEALTH_LOOK_S, OUTSTANDING_MAX
+from ledger_client.deadlines import bounded
 from ledger_client.keys import Keys
+from ledger_client.lifetimes import TasksLifetime
 from ledger_client.refusals import Refused, Unavailable
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Attempts, Chance
@@ -40,11 +42,14 @@ class AsyncCalls:
         chance: Chance = random.random,
     ) -> None:
         self._channels = (channel, *more_channels)
-        self._deadline_s = deadline_s
+        self._deadline_s = bounded(deadline_s)
+        self._lifetime = TasksLifetime()
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._keys = Keys()
-        self._posting = AsyncPosting(self._channels, outstanding_max=outstanding_max, chance=chance)
+        self._posting = AsyncPosting(
+            self._channels, self._lifetime, outstanding_max=outstanding_max, chance=chance
+        )
         self._health = health_pb2_grpc.HealthStub(channel)
         self.ledger = LedgerServiceStub(channel)
         self.accounts = AccountServiceStub(channel)
@@ -54,14 +59,18 @@ class AsyncCalls:
         self, method: Callable[..., Awaitable[Any]], request: Message, *, deadline_s: float | None = None
     ) -> Any:
         """The response; raises Refused. All attempts end within `deadline_s`."""
-        ends_at = self._loop.time() + (self._deadline_s if deadline_s is None else deadline_s)
-        attempts = Attempts(request, ends_at, self._chance)
-        while True:
-            try:
-                return await method(request, timeout=attempts.left_s(self._loop.time()))
-            except grpc.aio.AioRpcError as error:
-                pause_s = attempts.pause_s(refused_from_rpc_error(error), self._loop.time())
-            await asyncio.sleep(pause_s)
+        attempts = Attempts(request, self._loop.time() + self._within(deadline_s), self._chance)
+        with self._lifetime.call():
+            while True:
+                try:
+                    return await method(request, timeout=attempts.left_s(self._loop.time()))
+                except grpc.aio.AioRpcError as error:
+                    refused = refused_from_rpc_error(error)
+                except asyncio.CancelledError:
+                    if _is_cancelled():
+                        raise
+                    refused = Refused("CANCELLED", "the connection was closed under the call")
+                await asyncio.sleep(attempts.pause_s(refused, self._loop.time()))
 
     async def ask(self, ask: Ask[AnswerT], deadline_s: float | None = None) -> AnswerT:
         """The answer as a value; a read sees what this client has seen of the ledger."""
@@ -77,6 +86,8 @@ class AsyncCalls:
         method, request = self._method(ask), ask.request
         while True:
             page = await self.call(method, request, deadline_s=deadline_s)
+            if ask.ledger:
+                self._posting.saw(ask.ledger, ask.sequence(page))
             for item in ask.read(page):
                 yield item
             if not page.next_page_token:
@@ -91,7 +102,7 @@ class AsyncCalls:
 
     async def wait_until_serving(self, deadline_s: float) -> None:
         """Waits until the server says SERVING; raises Unavailable where it takes longer."""
-        ends_at = self._loop.time() + deadline_s
+        ends_at = self._loop.time() + bounded(deadline_s)
         while True:
             left_s = ends_at - self._loop.time()
             try:
@@ -105,8 +116,15 @@ class AsyncCalls:
             await asyncio.sleep(HEALTH_LOOK_S)
 
     async def aclose(self) -> None:
-        """Finishes the posts that are on their way, each within its deadline, and closes the channels."""
+        """Finishes what is on its way, each call within its deadline, and closes the channels.
+
+        In a process that was forked off it does nothing: what is on its way is the other one's.
+        """
+        if self._lifetime.is_carried_over_a_fork:
+            return
+        self._lifetime.close()
         await self._posting.close()
+        await self._lifetime.wait_for_calls()
         for channel in self._channels:
             await channel.close()
 
@@ -121,8 +139,17 @@ class AsyncCalls:
     ) -> None:
         await self.aclose()
 
+    def _within(self, deadline_s: float | None) -> float:
+        return self._deadline_s if deadline_s is None else bounded(deadline_s)
+
     def _method(self, ask: Ask[AnswerT]) -> Callable[..., Awaitable[Any]]:
         if "min_sequence" in ask.request.DESCRIPTOR.fields_by_name:
             ask.request.min_sequence = self._posting.seen(ask.ledger)  # type: ignore[attr-defined]
         method: Callable[..., Awaitable[Any]] = getattr(getattr(self, ask.service), ask.method)
         return method
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task; gRPC raises the same where only a call was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

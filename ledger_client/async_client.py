@@ -41,6 +41,7 @@ class AsyncClient(AsyncCalls):
 
     def new_key(self) -> str:
         """A fresh idempotency key, later than those before it; for who wants to know it before the post."""
+        self._lifetime.check_process()
         return self._keys.new()
 
     async def post(
@@ -61,9 +62,9 @@ class AsyncClient(AsyncCalls):
         Tried again under the same key until the deadline while it helps. Then raises
         OutcomeUnknown where it may have been recorded: its `idempotency_key` tells.
         """
-        key = idempotency_key or self._keys.new()
+        key = idempotency_key.strip() or self._keys.new()
         operation = post_bytes(lines, key, kind, effective_time, description, metadata, external_ref)
-        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        wait_s = self._within(deadline_s)
         return await self._posting.post(ledger, operation, len(lines), key, wait_s)
 
     async def reverse(
@@ -78,19 +79,19 @@ class AsyncClient(AsyncCalls):
         deadline_s: float | None = None,
     ) -> Posted:
         """Records the mirror of a transaction, named by its sequence or its key; else as `post`."""
-        key = idempotency_key or self._keys.new()
+        key = idempotency_key.strip() or self._keys.new()
         draft = ReversalDraft(transaction, key, effective_time, description, metadata)
-        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        wait_s = self._within(deadline_s)
         return await self._posting.post(ledger, reversal_bytes(draft, key), 0, key, wait_s)
 
     async def post_whole(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
         """Records one transaction in a call of its own, and answers it whole."""
-        key = draft.idempotency_key or self._keys.new()
-        return await self.ask(asks.post_whole(ledger, draft, key, validate_only=False), deadline_s)
+        ask = asks.post_whole(ledger, draft, self._keys.new(), validate_only=False)
+        return await self.ask(ask, deadline_s)
 
     async def validate(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
         """Answers or refuses as `post_whole` would now, and records nothing; the sequence is 0."""
-        ask = asks.post_whole(ledger, draft, draft.idempotency_key, validate_only=True)
+        ask = asks.post_whole(ledger, draft, "", validate_only=True)
         return await self.ask(ask, deadline_s)
 
     async def post_batch(
@@ -138,8 +139,7 @@ class AsyncClient(AsyncCalls):
         deadline_s: float | None = None,
     ) -> Balance:
         """An account's balance in one asset, now or right after a record."""
-        (balance,) = await self.ask(asks.get_balances(ledger, account, asset, at_sequence), deadline_s)
-        return balance
+        return await self.ask(asks.get_balance(ledger, account, asset, at_sequence), deadline_s)
 
     async def get_balances(
         self,

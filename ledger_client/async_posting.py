@@ -1,7 +1,6 @@
 """Posts of many tasks in few calls: lanes, driven by one event loop."""
 
 import asyncio
-import os
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ import grpc.aio
 from ledger.v1.ledger_service_pb2 import PostBatchResponse
 
 from ledger_client.lane import TIMER_SLACK_S, Batch, Lane, Place, Posted
-from ledger_client.posting import POST_BATCH, refuse_other_process
+from ledger_client.lifetimes import Lifetime
+from ledger_client.posting import POST_BATCH
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Chance, never_sent
@@ -60,6 +60,7 @@ class AsyncPosting:
     def __init__(
         self,
         channels: Sequence[grpc.aio.Channel],
+        lifetime: Lifetime,
         *,
         outstanding_max: int,
         chance: Chance = random.random,
@@ -70,25 +71,23 @@ class AsyncPosting:
             channel.unary_unary(POST_BATCH, None, PostBatchResponse.FromString)
             for channel in channels
         ]
+        self._lifetime = lifetime
         self._outstanding_max = outstanding_max
         self._chance = chance
         self._lanes: dict[str, _Lane] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._calls = 0
-        self._is_closed = False
         self._idle = asyncio.Event()
-        self._process = os.getpid()
 
     async def post(self, ledger: str, operation: bytes, entries: int, key: str, deadline_s: float) -> Posted:
         """Sends one operation with whatever else waits, and answers its record; raises Refused."""
-        refuse_other_process(self._process)
+        self._lifetime.check()
         loop = self._loop
         ends_at = loop.time() + deadline_s
         lane = self._lanes.get(ledger) or self._open(ledger)
         if lane.is_full or lane.outside:
             await self._wait_for_room(lane, ends_at, key)
-        if self._is_closed:
-            raise RuntimeError("this client is closed")
+            self._lifetime.check()
         future: asyncio.Future[Posted] = loop.create_future()
         lane.join(Promise(operation, entries, key, ends_at, future))
         if ends_at < lane.looks_at:
@@ -113,8 +112,7 @@ class AsyncPosting:
         lane.sequence = max(lane.sequence, sequence)
 
     async def close(self) -> None:
-        """Takes nothing new, and waits until what was taken has its answer or its deadline."""
-        self._is_closed = True
+        """Of a client that is closed: waits until what was taken has its answer or its deadline."""
         for lane in self._lanes.values():
             self._let_in(lane)
         while any(lane.outstanding for lane in self._lanes.values()):
@@ -139,16 +137,16 @@ class AsyncPosting:
         try:
             async with asyncio.timeout_at(ends_at):
                 await turn
-                while lane.is_full and not self._is_closed:
+                while lane.is_full and not self._lifetime.is_closed:
                     # Somebody came in between; the turn stays the first one.
                     turn = self._loop.create_future()
                     lane.outside.appendleft(turn)
                     await turn
-        except TimeoutError:
-            raise never_sent(key) from None
-        except asyncio.CancelledError:
+        except (TimeoutError, asyncio.CancelledError) as error:
             # The turn may have been given already; it goes to the next one.
             self._loop.call_soon(self._let_in, lane)
+            if isinstance(error, TimeoutError):
+                raise never_sent(key) from None
             raise
         finally:
             with suppress(ValueError):
@@ -156,13 +154,13 @@ class AsyncPosting:
 
     def _let_in(self, lane: _Lane) -> None:
         """Wakes as many as there is room for; all of them once the client is closed."""
-        room = len(lane.outside) if self._is_closed else lane.room
+        room = len(lane.outside) if self._lifetime.is_closed else lane.room
         while lane.outside and room > 0:
             turn = lane.outside.popleft()
             if not turn.done():
                 turn.set_result(None)
                 room -= 1
-        if self._is_closed and not lane.outstanding:
+        if self._lifetime.is_closed and not lane.outstanding:
             self._idle.set()
 
     def _flush_soon(self, lane: _Lane) -> None:
@@ -187,8 +185,18 @@ class AsyncPosting:
             results = (await method(lane.request(batch), timeout=timeout_s)).results
         except grpc.aio.AioRpcError as error:
             lane.refused(batch, refused_from_rpc_error(error), loop.time())
+        except BaseException as error:
+            # Nobody else will hear of this call, so its posts go again, under their keys.
+            lane.refused(batch, Refused("UNKNOWN", repr(error)), loop.time())
+            if not isinstance(error, Exception):
+                self._go_on(lane)
+                raise
         else:
             lane.answered(batch, results, loop.time())
+        self._go_on(lane)
+
+    def _go_on(self, lane: _Lane) -> None:
+        loop = self._loop
         if (pause_s := lane.resumes_at - loop.time()) > 0:
             loop.call_later(pause_s + TIMER_SLACK_S, self._flush, lane)
         else:

@@ -14,7 +14,9 @@ from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 from ledger_client.asks import Ask
+from ledger_client.deadlines import bounded
 from ledger_client.keys import Keys
+from ledger_client.lifetimes import ThreadsLifetime
 from ledger_client.posting import Posting, call_later
 from ledger_client.refusals import Refused, Unavailable
 from ledger_client.refused import refused_from_rpc_error
@@ -71,13 +73,19 @@ class Calls:
         chance: Chance = random.random,
     ) -> None:
         self._channels = (channel, *more_channels)
-        self._deadline_s = deadline_s
+        self._deadline_s = bounded(deadline_s)
+        self._lifetime = ThreadsLifetime()
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
         self._keys = Keys()
         self._posting = Posting(
-            self._channels, outstanding_max=outstanding_max, clock=clock, later=later, chance=chance
+            self._channels,
+            self._lifetime,
+            outstanding_max=outstanding_max,
+            clock=clock,
+            later=later,
+            chance=chance,
         )
         self._health = health_pb2_grpc.HealthStub(channel)
         self.ledger = LedgerServiceStub(channel)
@@ -88,14 +96,14 @@ class Calls:
         self, method: Method[RequestT, ResponseT], request: RequestT, *, deadline_s: float | None = None
     ) -> ResponseT:
         """The response; raises Refused. All attempts end within `deadline_s`."""
-        ends_at = self._clock() + (self._deadline_s if deadline_s is None else deadline_s)
-        attempts = Attempts(request, ends_at, self._chance)
-        while True:
-            try:
-                return method(request, timeout=attempts.left_s(self._clock()))
-            except grpc.RpcError as error:
-                pause_s = attempts.pause_s(refused_from_rpc_error(error), self._clock())
-            self._sleep(pause_s)
+        attempts = Attempts(request, self._clock() + self._within(deadline_s), self._chance)
+        with self._lifetime.call():
+            while True:
+                try:
+                    return method(request, timeout=attempts.left_s(self._clock()))
+                except grpc.RpcError as error:
+                    pause_s = attempts.pause_s(refused_from_rpc_error(error), self._clock())
+                self._sleep(pause_s)
 
     def pages(
         self,
@@ -122,6 +130,8 @@ class Calls:
     def each(self, ask: Ask[Iterable[AnswerT]], deadline_s: float | None = None) -> Iterator[AnswerT]:
         """Every item of a list, page by page as they are wanted; all reflect one sequence."""
         for page in self.pages(self._method(ask), ask.request, deadline_s=deadline_s):  # type: ignore[type-var]
+            if ask.ledger:
+                self._posting.saw(ask.ledger, ask.sequence(page))
             yield from ask.read(page)
 
     def health(self, service: str = "", *, deadline_s: float | None = None) -> str:
@@ -132,7 +142,7 @@ class Calls:
 
     def wait_until_serving(self, deadline_s: float) -> None:
         """Waits until the server says SERVING; raises Unavailable where it takes longer."""
-        ends_at = self._clock() + deadline_s
+        ends_at = self._clock() + bounded(deadline_s)
         while True:
             left_s = ends_at - self._clock()
             try:
@@ -146,8 +156,15 @@ class Calls:
             self._sleep(HEALTH_LOOK_S)
 
     def close(self) -> None:
-        """Finishes the posts that are on their way, each within its deadline, and closes the channels."""
+        """Finishes what is on its way, each call within its deadline, and closes the channels.
+
+        In a process that was forked off it does nothing: what is on its way is the other one's.
+        """
+        if self._lifetime.is_carried_over_a_fork:
+            return
+        self._lifetime.close()
         self._posting.close()
+        self._lifetime.wait_for_calls()
         for channel in self._channels:
             channel.close()
 
@@ -161,6 +178,9 @@ class Calls:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _within(self, deadline_s: float | None) -> float:
+        return self._deadline_s if deadline_s is None else bounded(deadline_s)
 
     def _method(self, ask: Ask[AnswerT]) -> Method[Message, Message]:
         if "min_sequence" in ask.request.DESCRIPTOR.fields_by_name:

@@ -40,6 +40,7 @@ class Client(Calls):
 
     def new_key(self) -> str:
         """A fresh idempotency key, later than those before it; for who wants to know it before the post."""
+        self._lifetime.check_process()
         return self._keys.new()
 
     def post(
@@ -60,9 +61,9 @@ class Client(Calls):
         Tried again under the same key until the deadline while it helps. Then raises
         OutcomeUnknown where it may have been recorded: its `idempotency_key` tells.
         """
-        key = idempotency_key or self._keys.new()
+        key = idempotency_key.strip() or self._keys.new()
         operation = post_bytes(lines, key, kind, effective_time, description, metadata, external_ref)
-        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        wait_s = self._within(deadline_s)
         return self._posting.post(ledger, operation, len(lines), key, wait_s)
 
     def reverse(
@@ -77,19 +78,19 @@ class Client(Calls):
         deadline_s: float | None = None,
     ) -> Posted:
         """Records the mirror of a transaction, named by its sequence or its key; else as `post`."""
-        key = idempotency_key or self._keys.new()
+        key = idempotency_key.strip() or self._keys.new()
         draft = ReversalDraft(transaction, key, effective_time, description, metadata)
-        wait_s = self._deadline_s if deadline_s is None else deadline_s
+        wait_s = self._within(deadline_s)
         return self._posting.post(ledger, reversal_bytes(draft, key), 0, key, wait_s)
 
     def post_whole(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
         """Records one transaction in a call of its own, and answers it whole."""
-        key = draft.idempotency_key or self._keys.new()
-        return self.ask(asks.post_whole(ledger, draft, key, validate_only=False), deadline_s)
+        ask = asks.post_whole(ledger, draft, self._keys.new(), validate_only=False)
+        return self.ask(ask, deadline_s)
 
     def validate(self, ledger: str, draft: Draft, *, deadline_s: float | None = None) -> Recorded:
         """Answers or refuses as `post_whole` would now, and records nothing; the sequence is 0."""
-        ask = asks.post_whole(ledger, draft, draft.idempotency_key, validate_only=True)
+        ask = asks.post_whole(ledger, draft, "", validate_only=True)
         return self.ask(ask, deadline_s)
 
     def post_batch(
@@ -137,8 +138,7 @@ class Client(Calls):
         deadline_s: float | None = None,
     ) -> Balance:
         """An account's balance in one asset, now or right after a record."""
-        (balance,) = self.ask(asks.get_balances(ledger, account, asset, at_sequence), deadline_s)
-        return balance
+        return self.ask(asks.get_balance(ledger, account, asset, at_sequence), deadline_s)
 
     def get_balances(
         self,

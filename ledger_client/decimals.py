@@ -9,6 +9,8 @@ EXACT = Context(prec=200, Emin=-1_000, Emax=1_000, traps=[Inexact, InvalidOperat
 
 def to_minor_units(amount: Decimal, scale: int) -> int:
     """12.50 at scale 2 is 1250; raises ValueError where the amount has more decimals than the scale."""
+    if not isinstance(amount, Decimal):
+        raise TypeError(f"an amount with decimals is a Decimal, such as Decimal('12.50'), not {amount!r}")
     scaled = amount.scaleb(scale, EXACT)
     units = int(scaled)
     if scaled != units:

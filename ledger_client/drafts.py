@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from ledger.v1.ledger_pb2 import TransactionName
@@ -15,8 +15,7 @@ from ledger.v1.ledger_service_pb2 import (
     ReverseOperation,
 )
 
-from ledger_client.limits import OPERATION_BYTES_MAX
-from ledger_client.refusals import BatchTooLarge
+from ledger_client.limits import OPERATION_BYTES_MAX, check_size
 from ledger_client.values import Side
 
 
@@ -56,7 +55,7 @@ class Draft:
     external_ref: str = ""
 
     def fill(self, message: PostOperation | PostRequest, key: str) -> None:
-        """Writes the draft into a message. Raises TypeError for an amount that is no int."""
+        """Writes the draft into a message. Raises TypeError for lines or amounts that are none."""
         fill_post(
             message,
             self.lines,
@@ -91,6 +90,9 @@ class ReversalDraft:
             message.metadata.update(self.metadata)
 
 
+DraftT = TypeVar("DraftT", Draft, ReversalDraft, Draft | ReversalDraft)
+
+
 def post_bytes(
     lines: Sequence[Line],
     key: str,
@@ -102,19 +104,19 @@ def post_bytes(
 ) -> bytes:
     """A post as a PostBatchRequest of this one operation and no ledger: such bytes can be joined.
 
-    Raises TypeError for an amount that is no int, BatchTooLarge where it fits into no message.
+    Raises TypeError for lines or amounts that are none, BatchTooLarge where it fits into no message.
     """
     request = PostBatchRequest()
     message = request.operations.add().post
     fill_post(message, lines, key, kind, effective_time, description, metadata, external_ref)
-    return _checked(request.SerializeToString())
+    return _sized(request.SerializeToString())
 
 
 def reversal_bytes(draft: ReversalDraft, key: str) -> bytes:
     """A reversal as a PostBatchRequest of this one operation and no ledger: such bytes can be joined."""
     request = PostBatchRequest()
     draft.fill(request.operations.add().reverse, key)
-    return _checked(request.SerializeToString())
+    return _sized(request.SerializeToString())
 
 
 def fill_post(
@@ -127,7 +129,12 @@ def fill_post(
     metadata: Mapping[str, str] | None,
     external_ref: str,
 ) -> None:
-    """Writes a post into a message. Raises TypeError for an amount that is no int."""
+    """Writes a post into a message. Raises TypeError for lines or amounts that are none."""
+    if not isinstance(lines, Sequence):
+        raise TypeError(
+            f"lines are a list of debit(...) and credit(...), not a {type(lines).__name__};"
+            " a Draft goes to post_whole or post_batch"
+        )
     message.idempotency_key = key
     add = message.entries.add
     # Field by field, and only those that are given: half the time of keyword arguments.
@@ -156,18 +163,22 @@ def operations(drafts: Iterable[Draft | ReversalDraft], keys: Iterable[str]) -> 
     found = []
     for draft, key in zip(drafts, keys, strict=False):
         operation = Operation()
-        _fill(operation, draft, draft.idempotency_key or key)
+        checked(draft, Draft, ReversalDraft)
+        _fill(operation, draft, draft.idempotency_key.strip() or key)
         found.append(operation)
     return found
 
 
-def _checked(operation: bytes) -> bytes:
-    if len(operation) > OPERATION_BYTES_MAX:
-        raise BatchTooLarge(
-            "RESOURCE_EXHAUSTED",
-            f"the operation has {len(operation)} bytes; at most {OPERATION_BYTES_MAX} are allowed",
-            reason="BATCH_TOO_LARGE",
-        )
+def checked(draft: DraftT, *kinds: type[Draft | ReversalDraft]) -> DraftT:
+    """The draft; raises TypeError where it is of none of the kinds."""
+    if not isinstance(draft, kinds):
+        names = " or a ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"what is posted here is a {names}, not a {type(draft).__name__}")
+    return draft
+
+
+def _sized(operation: bytes) -> bytes:
+    check_size(len(operation), OPERATION_BYTES_MAX)
     return operation
 
 

@@ -72,10 +72,16 @@ class Place:
         """Whether the caller has its answer, or has left."""
         raise NotImplementedError
 
+    def refusal(self, refused: Refused) -> Refused:
+        """What the caller is told of a no that is for good."""
+        if self.is_unknown and refused.tells_nothing_of_earlier:
+            return outcome_unknown(self.key, last=refused)
+        return refused.of_key(self.key)
+
     def out_of_time(self) -> Refused:
         """What the caller is told when it can wait no longer."""
         if self.is_sent or self.is_unknown:
-            return outcome_unknown(self.key, self.last)
+            return outcome_unknown(self.key, last=self.last)
         return never_sent(self.key, self.last)
 
 
@@ -172,7 +178,7 @@ class Lane(Generic[PlaceT]):
                 self._note(place, refused)
                 again.append(place)
             else:
-                self._settle(place, refused.of_key(place.key))
+                self._settle(place, place.refusal(refused))
         self.outstanding -= settled
         self.sequence = sequence
         if last is None:
@@ -193,7 +199,7 @@ class Lane(Generic[PlaceT]):
             self._halves += [places[middle:], places[:middle]]
         else:
             for place in places:
-                self._settle(place, refused.of_key(place.key))
+                self._settle(place, place.refusal(refused))
 
     def leave(self) -> None:
         """The caller of a place has gone before it was settled; it is sent no more."""

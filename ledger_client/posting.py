@@ -1,6 +1,5 @@
 """Posts of many threads in few calls: lanes, driven by gRPC's callbacks."""
 
-import os
 import random
 import threading
 import time
@@ -12,6 +11,7 @@ import grpc
 from ledger.v1.ledger_service_pb2 import PostBatchResponse
 
 from ledger_client.lane import TIMER_SLACK_S, Batch, Lane, Place, Posted
+from ledger_client.lifetimes import Lifetime
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Chance, never_sent
@@ -22,34 +22,34 @@ POST_BATCH = "/ledger.v1.LedgerService/PostBatch"
 class Gate(Place):
     """A place that a thread waits at."""
 
-    __slots__ = ("_answer", "_gate")
+    __slots__ = ("_gate", "answer")
 
     def __init__(self, operation: bytes, entries: int, key: str, ends_at: float) -> None:
         super().__init__(operation, entries, key, ends_at)
-        self._answer: Posted | Refused | None = None
+        self.answer: Posted | Refused | None = None
         # A lock is the cheapest event there is for one waiter and one settler.
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def settle(self, answer: Posted | Refused) -> None:
         """Gives the thread its answer."""
-        self._answer = answer
+        self.answer = answer
         self._gate.release()
 
     @property
     def is_settled(self) -> bool:
         """Whether the thread has its answer, or has left."""
-        return self._answer is not None
+        return self.answer is not None
 
     def give_up(self) -> Refused:
         """Marks that the thread has left, and answers what it is told."""
-        self._answer = told = self.out_of_time()
+        self.answer = told = self.out_of_time()
         return told
 
     def wait(self, timeout_s: float) -> Posted | Refused | None:
         """The answer, or None where it takes longer."""
         self._gate.acquire(timeout=max(0.0, timeout_s))
-        return self._answer
+        return self.answer
 
 
 def call_later(function: Callable[[], None], delay_s: float) -> None:
@@ -60,14 +60,8 @@ def call_later(function: Callable[[], None], delay_s: float) -> None:
     timer.start()
 
 
-def refuse_other_process(process: int) -> None:
-    """Raises RuntimeError in another process than this one: connections do not live through a fork."""
-    if os.getpid() != process:
-        raise RuntimeError("this client was made before a fork; make one in each process")
-
-
 class Posting:
-    """The lanes of one client; any thread may post.
+    """The lanes of one client; any thread may post while the client lives.
 
     `clock` and `later` have seconds of one time.
     """
@@ -75,6 +69,7 @@ class Posting:
     def __init__(
         self,
         channels: Sequence[grpc.Channel],
+        lifetime: Lifetime,
         *,
         outstanding_max: int,
         clock: Callable[[], float] = time.monotonic,
@@ -86,6 +81,7 @@ class Posting:
             channel.unary_unary(POST_BATCH, None, PostBatchResponse.FromString)
             for channel in channels
         ]
+        self._lifetime = lifetime
         self._outstanding_max = outstanding_max
         self._clock = clock
         self._later = later
@@ -95,24 +91,26 @@ class Posting:
         self._changed = threading.Condition(self._lock)
         self._waiting_for_change = 0
         self._calls = 0
-        self._is_closed = False
-        self._process = os.getpid()
 
     def post(self, ledger: str, operation: bytes, entries: int, key: str, deadline_s: float) -> Posted:
         """Sends one operation with whatever else waits, and answers its record; raises Refused."""
-        refuse_other_process(self._process)
+        self._lifetime.check()
         gate = Gate(operation, entries, key, self._clock() + deadline_s)
         with self._lock:
             lane = self._lane(ledger)
             if lane.is_full:
                 self._wait_for_room(lane, gate)
-            if self._is_closed:
-                raise RuntimeError("this client is closed")
+            self._lifetime.check()
             lane.join(gate)
             batch = lane.take(self._clock())
-        if batch:
-            self._send(lane, batch)
-        answer = gate.wait(gate.ends_at - self._clock())
+        try:
+            if batch:
+                self._send(lane, batch)
+            answer = gate.wait(gate.ends_at - self._clock())
+        except BaseException:
+            # The thread was interrupted: what it left in the queue is not sent later.
+            self._give_up(lane, gate)
+            raise
         if answer is None:
             answer = self._give_up(lane, gate)
         if isinstance(answer, Refused):
@@ -131,9 +129,9 @@ class Posting:
             lane.sequence = max(lane.sequence, sequence)
 
     def close(self) -> None:
-        """Takes nothing new, and waits until what was taken has its answer or its deadline."""
+        """Of a client that is closed: waits until what was taken has its answer or its deadline."""
         with self._lock:
-            self._is_closed = True
+            self._tell_of_change()
             self._wait_until(lambda: not any(lane.outstanding for lane in self._lanes.values()), None)
 
     def _lane(self, ledger: str) -> Lane[Gate]:
@@ -144,7 +142,7 @@ class Posting:
         return lane
 
     def _wait_for_room(self, lane: Lane[Gate], gate: Gate) -> None:
-        has_room = self._wait_until(lambda: self._is_closed or not lane.is_full, gate.ends_at)
+        has_room = self._wait_until(lambda: self._lifetime.is_closed or not lane.is_full, gate.ends_at)
         if not has_room:
             raise never_sent(gate.key)
 
@@ -158,8 +156,8 @@ class Posting:
     def _give_up(self, lane: Lane[Gate], gate: Gate) -> Posted | Refused:
         with self._lock:
             # The answer may have come while the lock was waited for.
-            if (answer := gate.wait(0.0)) is not None:
-                return answer
+            if gate.answer is not None:
+                return gate.answer
             told = gate.give_up()
             lane.leave()
             self._tell_of_change()
@@ -168,8 +166,22 @@ class Posting:
     def _send(self, lane: Lane[Gate], batch: Batch[Gate]) -> None:
         method = self._methods[self._calls % len(self._methods)]
         self._calls += 1
-        call = method.future(lane.request(batch), timeout=max(0.0, batch.ends_at - self._clock()))
-        call.add_done_callback(partial(self._done, lane, batch))
+        try:
+            call = method.future(lane.request(batch), timeout=max(0.0, batch.ends_at - self._clock()))
+            call.add_done_callback(partial(self._done, lane, batch))
+        except BaseException as error:
+            # No callback will come, so its posts go again, under their keys.
+            self._lost(lane, batch, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _lost(self, lane: Lane[Gate], batch: Batch[Gate], error: BaseException) -> None:
+        with self._lock:
+            now = self._clock()
+            lane.refused(batch, Refused("UNKNOWN", repr(error)), now)
+            pause_s = lane.resumes_at - now
+            self._tell_of_change()
+        self._later(partial(self._go_on, lane), max(0.0, pause_s) + TIMER_SLACK_S)
 
     def _done(self, lane: Lane[Gate], batch: Batch[Gate], call: Any) -> None:
         """A call has ended; its results are settled on gRPC's thread."""
@@ -179,8 +191,9 @@ class Posting:
             results = call.result().results
         except grpc.RpcError as error:
             lost = refused_from_rpc_error(error)
-        except grpc.FutureCancelledError:
-            lost = Refused("CANCELLED", "the call was cancelled")
+        except Exception as error:
+            # Also grpc.FutureCancelledError: whatever ended the call, no answer says what became of it.
+            lost = Refused("UNKNOWN", repr(error))
         # Critical section: a few microseconds for each place; settling wakes threads and calls nobody.
         with self._lock:
             now = self._clock()

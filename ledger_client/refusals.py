@@ -28,9 +28,10 @@ A reason that this list does not know arrives as the class of its status, a stat
 that it does not know as Refused.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Refused(Exception):
     branch on ("ACCOUNT_NOT_FOUND"), empty where the answer came from no handler:
     nobody listens, the deadline passed. `facts` belong to the reason, `violations`
     name each bad field, `retry_after_s` is the server's wish in seconds.
-    `idempotency_key` is the key of the write that was refused, also where the
-    client made it; empty for reads.
+    `idempotency_keys` are those of the writes that were refused, in order, also
+    where the client made them; empty for reads. It can be copied and pickled.
     """
 
     def __init__(
@@ -63,26 +64,29 @@ class Refused(Exception):
         retry_after_s: float | None = None,
         idempotency_key: str = "",
     ) -> None:
-        super().__init__(f"{reason or status}: {message}")
+        # What copies and pickles are made from, beside the attributes.
+        super().__init__(status, message)
         self.status = status
         self.message = message
         self.reason = reason
-        self.facts: Mapping[str, str] = MappingProxyType(dict(facts or {}))
+        self.facts: Mapping[str, str] = dict(facts or {})
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
-        self.idempotency_key = idempotency_key
+        self.idempotency_keys: tuple[str, ...] = (idempotency_key,) if idempotency_key else ()
 
-    def of_key(self, idempotency_key: str) -> "Refused":
-        """The same refusal, of the write with this key."""
-        return type(self)(
-            self.status,
-            self.message,
-            reason=self.reason,
-            facts=self.facts,
-            violations=self.violations,
-            retry_after_s=self.retry_after_s,
-            idempotency_key=idempotency_key,
-        )
+    def __str__(self) -> str:
+        return f"{self.reason or self.status}: {self.message}"
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of the write that was refused, of several the first, also where the client made it."""
+        return self.idempotency_keys[0] if self.idempotency_keys else ""
+
+    def of_key(self, *idempotency_keys: str) -> Self:
+        """The same refusal, of the write with this key, or of the writes with these."""
+        keyed = copy.copy(self)
+        keyed.idempotency_keys = idempotency_keys
+        return keyed
 
     @property
     def is_transient(self) -> bool:
@@ -104,6 +108,11 @@ class Refused(Exception):
         return self.reason == "OUTCOME_UNKNOWN" or (
             not self.reason and self.status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
         )
+
+    @property
+    def tells_nothing_of_earlier(self) -> bool:
+        """True where an earlier attempt may stand all the same: the ledger judged nothing, or broke."""
+        return not self.reason or self.status in ("INTERNAL", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 # Sent instead of doing anything: also safe to repeat where a request carries no idempotency key.
@@ -263,7 +272,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The write may have been recorded, or not: ask with `idempotency_key`, or send it again under it."""
+    """The write may have been recorded, or not: the same again, under its keys, is recorded once."""
 
 
 class ShuttingDown(Unavailable):

@@ -1,12 +1,14 @@
 """Refusals decoded from the details that travel with a gRPC status."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from ledger.v1 import ledger_service_pb2
 
 from ledger_client.refusals import (
@@ -136,15 +138,22 @@ def _refused(status: str, message: str, details: Sequence[Any]) -> Refused:
     reason, facts, retry_after_s = "", dict[str, str](), None
     violations: list[Violation] = []
     for detail in details:
-        information = error_details_pb2.ErrorInfo()
-        bad_request = error_details_pb2.BadRequest()
-        retry = error_details_pb2.RetryInfo()
-        if detail.Unpack(information):
-            reason, facts = information.reason, dict(information.metadata)
-        elif detail.Unpack(bad_request):
-            violations += [Violation(each.field, each.description) for each in bad_request.field_violations]
-        elif detail.Unpack(retry):
-            retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+        known = _unpacked(detail)
+        if isinstance(known, ErrorInfo):
+            reason, facts = known.reason, dict(known.metadata)
+        elif isinstance(known, BadRequest):
+            violations += [Violation(each.field, each.description) for each in known.field_violations]
+        elif isinstance(known, RetryInfo):
+            retry_after_s = max(0.0, known.retry_delay.ToNanoseconds() / 1e9)
     return class_of(status, reason)(
         status, message, reason=reason, facts=facts, violations=violations, retry_after_s=retry_after_s
     )
+
+
+def _unpacked(detail: Any) -> ErrorInfo | BadRequest | RetryInfo | None:
+    """The detail as one of the kinds that are read; None where it is another one, or does not parse."""
+    for known in (ErrorInfo(), BadRequest(), RetryInfo()):
+        with suppress(DecodeError):
+            if detail.Unpack(known):
+                return known
+    return None

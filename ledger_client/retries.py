@@ -4,7 +4,8 @@ A call is repeated only where repeating it is safe: it reads, or it creates
 something that is its own key, or every write in it carries an idempotency key
 (the server then answers the recorded transaction), or the server said that it did
 nothing. Everything else is the caller's to decide. All attempts of a call share
-one deadline, so a caller who gives ten seconds has an answer in ten seconds.
+one deadline, so a caller who gives ten seconds has an answer in ten seconds. Where
+every write has a key the attempts go on until then; all else ends after ATTEMPTS_MAX.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Attempts:
     """The attempts of one call that share one deadline."""
 
     def __init__(self, request: Message, ends_at: float, chance: Chance) -> None:
-        self._request = request
+        self._keys = write_keys(request)
         self._ends_at = ends_at
         self._chance = chance
         self._failures = 0
@@ -52,34 +53,43 @@ class Attempts:
         self._may_be_recorded = self._may_be_recorded or refused.is_unknown
         pause = pause_s(self._failures, refused, self._chance())
         if (
-            self._failures >= ATTEMPTS_MAX
-            or not _may_repeat(self._request, refused)
+            (self._failures >= ATTEMPTS_MAX and not self._has_every_key)
+            or not self._may_repeat(refused)
             or now + pause >= self._ends_at
         ):
             raise self._last_word(refused)
         return pause
 
+    @property
+    def _has_every_key(self) -> bool:
+        return bool(self._keys) and all(self._keys)
+
+    def _may_repeat(self, refused: Refused) -> bool:
+        if not refused.is_transient:
+            return False
+        # Sent twice without a key, a write would be made twice.
+        return refused.reason in NOTHING_DONE_REASONS or all(self._keys)
+
     def _last_word(self, refused: Refused) -> Refused:
-        """A write that lost an answer on its way is unknown, whatever a later attempt was refused for now."""
-        key = first_key(self._request)
-        if not key:
+        """A write that lost an answer on its way is unknown, unless a later no proves that it is not made."""
+        if not self._has_every_key:
             return refused
-        if self._may_be_recorded and (refused.is_transient or refused.is_unknown):
-            return outcome_unknown(key, refused)
-        return refused.of_key(key)
+        if self._may_be_recorded and (refused.is_transient or refused.tells_nothing_of_earlier):
+            return outcome_unknown(*self._keys, last=refused)
+        return refused.of_key(*self._keys)
 
 
-def outcome_unknown(key: str, last: Refused | None = None) -> OutcomeUnknown:
-    """What a caller is told whose write may stand, or not."""
+def outcome_unknown(*keys: str, last: Refused | None = None) -> OutcomeUnknown:
+    """What a caller is told whose write, or writes, may stand or not."""
     cause = f" (last: {last})" if last else ""
+    key = keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
     return OutcomeUnknown(
         last.status if last else "DEADLINE_EXCEEDED",
-        f"no answer said whether it was recorded{cause}; ask for {key}, or send the same again under it",
+        f"no answer said whether it was recorded{cause}; send the same again under {key}",
         reason="OUTCOME_UNKNOWN",
         facts={"same_key_retry": "true"},
         retry_after_s=last.retry_after_s if last else None,
-        idempotency_key=key,
-    )
+    ).of_key(*keys)
 
 
 def never_sent(key: str, last: Refused | None = None) -> Refused:
@@ -93,31 +103,17 @@ def never_sent(key: str, last: Refused | None = None) -> Refused:
     )
 
 
-def first_key(request: Message) -> str:
-    """The key of a request's first write; empty where it writes nothing, or without a key."""
+def write_keys(request: Message) -> tuple[str, ...]:
+    """The key of each of a request's writes, empty where one has none; no keys where it writes nothing."""
+    if getattr(request, "validate_only", False):
+        return ()
     if isinstance(request, ledger_service_pb2.PostBatchRequest):
-        operations = request.operations
-        return _key(operations[0]) if operations else ""
+        return tuple(_key(operation) for operation in request.operations)
     if isinstance(request, ledger_service_pb2.PostRequest | ledger_service_pb2.ReverseRequest):
-        return request.idempotency_key.strip()
-    return ""
+        return (request.idempotency_key.strip(),)
+    return ()
 
 
 def _key(operation: ledger_service_pb2.Operation) -> str:
     verb = operation.post if operation.HasField("post") else operation.reverse
     return verb.idempotency_key.strip()
-
-
-def _may_repeat(request: Message, refused: Refused) -> bool:
-    if not refused.is_transient:
-        return False
-    return refused.reason in NOTHING_DONE_REASONS or _is_repeatable(request)
-
-
-def _is_repeatable(request: Message) -> bool:
-    """True where the request sent twice has the effect of the request sent once."""
-    if isinstance(request, ledger_service_pb2.PostBatchRequest):
-        return all(_key(operation) for operation in request.operations)
-    if isinstance(request, ledger_service_pb2.PostRequest | ledger_service_pb2.ReverseRequest):
-        return bool(request.idempotency_key.strip())
-    return True

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from ledger.v1 import ledger_service_pb2_grpc
 
-from ledger_client import Client, Refused, connect
+from ledger_client import Client, OutcomeUnknown, Refused, connect
 from ledger_client.contract import (
     GetBalanceRequest,
     GetBalanceResponse,
@@ -193,6 +193,29 @@ def test_repeating_ends_after_five_attempts(client: Client, script: Script) -> N
     assert len(script.asked) == 5
 
 
+def test_a_write_with_keys_is_repeated_until_the_deadline(client: Client, script: Script) -> None:
+    script.refusals = [UNAVAILABLE] * 9
+    client._chance = lambda: 0.001
+    operations = [Operation(post=PostOperation(idempotency_key="a"))]
+    client.call(client.ledger.PostBatch, PostBatchRequest(ledger="books", operations=operations))
+    assert len(script.asked) == 10
+
+
+@pytest.mark.parametrize("reason", ["", "LEDGER_INVARIANT_BROKEN"])
+def test_a_lost_answer_stays_unknown_after_a_no_that_proves_nothing(
+    client: Client, script: Script, reason: str
+) -> None:
+    later = No(grpc.StatusCode.INTERNAL, reason)
+    script.refusals = [UNAVAILABLE, later]
+    with pytest.raises(OutcomeUnknown) as caught:
+        client.call(client.ledger.Post, PostRequest(ledger="books", idempotency_key="k"))
+    assert caught.value.idempotency_key == "k"
+    script.refusals = [later]
+    with pytest.raises(Refused) as caught_alone:
+        client.call(client.ledger.Post, PostRequest(ledger="books", idempotency_key="k"))
+    assert caught_alone.value.reason == reason
+
+
 def test_a_wish_to_wait_beyond_the_deadline_ends_the_call_at_once(client: Client, script: Script) -> None:
     retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=3600))
     script.refusals = [No(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", (retry,))]
@@ -229,6 +252,13 @@ def test_details_that_do_not_parse_hide_no_status(client: Client, script: Script
     with pytest.raises(Refused) as caught:
         client.call(client.ledger.GetBalance, GetBalanceRequest())
     assert (caught.value.status, caught.value.reason) == ("NOT_FOUND", "")
+
+
+def test_one_detail_that_does_not_parse_hides_no_other() -> None:
+    status = No(grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND").status()
+    status.details.insert(0, Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff\xff"))
+    refused = refused_from_operation(OperationStatus.FromString(status.SerializeToString()))
+    assert (refused.status, refused.reason) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")
 
 
 def test_pages_follow_the_tokens_to_the_end(client: Client) -> None:

@@ -13,7 +13,9 @@ from ledger_client.refusals import (
     Contention,
     DatabaseUnavailable,
     DeadlineExceeded,
+    InvariantBroken,
     LedgerNotFound,
+    NotPermitted,
     OutcomeUnknown,
     Overloaded,
     Refused,
@@ -229,6 +231,37 @@ def test_an_answer_lost_once_stays_unknown_whatever_later_attempts_say() -> None
     books.refused(taken(books, 1.0), OVERLOADED, 1.9)
 
     assert isinstance(place.answer, OutcomeUnknown)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        Refused("INTERNAL", "boom"),
+        InvariantBroken("INTERNAL", "broken", reason="LEDGER_INVARIANT_BROKEN"),
+        NotPermitted("UNAUTHENTICATED", "expired"),
+        NotPermitted("UNAUTHENTICATED", "expired", reason="CREDENTIALS_INVALID"),
+    ],
+)
+def test_an_answer_lost_once_stays_unknown_after_a_no_that_proves_nothing(later: Refused) -> None:
+    lost, other = Kept("lost"), Kept("other")
+    books = lane(lost)
+    books.refused(taken(books), LOST, 0.0)
+    books.refused(taken(books, 1.0), later, 1.0)
+    books.join(other)
+    books.refused(taken(books, 1.0), later, 1.0)
+
+    assert isinstance(lost.answer, OutcomeUnknown)
+    assert lost.answer.idempotency_key == "lost"
+    assert type(other.answer) is type(later)
+
+
+def test_an_answer_lost_once_is_settled_by_a_no_of_the_ledger() -> None:
+    place = Kept("k")
+    books = lane(place)
+    books.refused(taken(books), LOST, 0.0)
+    books.refused(taken(books, 1.0), LedgerNotFound("NOT_FOUND", "no", reason="LEDGER_NOT_FOUND"), 1.0)
+
+    assert isinstance(place.answer, LedgerNotFound)
 
 
 def test_deadlines_are_told_apart_by_whether_the_post_was_sent() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -194,6 +194,37 @@ def test_a_post_that_was_never_sent_says_that_nothing_was_recorded(
     assert books.balance("cash") == 2 * 5
 
 
+def test_a_blank_key_is_no_key_and_a_lost_answer_is_not_made_twice(
+    face_name: str, server: Serving, books: Teller, batches: PostBatches
+) -> None:
+    with Relay(server.target) as relay, opened(face_name, relay.target) as face:
+        batches.once_recorded = relay.cut
+        posted = face.post(books.ledger, SALE, idempotency_key=" ")
+        batches.once_recorded = relay.cut
+        (other,) = face.post_batch(books.ledger, [Draft(SALE, " ")])
+
+    assert posted.replayed
+    assert other.replayed
+    assert books.balance("cash") == 2 * 5
+
+
+def test_a_batch_of_unknown_outcome_is_made_once_when_sent_again_under_its_keys(
+    face: Face, books: Teller, batches: PostBatches
+) -> None:
+    drafts = [Draft(SALE), Draft(SALE, "mine")]
+    batches.gate.clear()
+    with pytest.raises(OutcomeUnknown) as caught:
+        face.post_batch(books.ledger, drafts, deadline_s=0.3)
+    batches.gate.set()
+
+    keys = caught.value.idempotency_keys
+    again = [replace(draft, idempotency_key=key) for draft, key in zip(drafts, keys, strict=True)]
+    face.post_batch(books.ledger, again)
+
+    assert (len(keys[0]), keys[1]) == (36, "mine")
+    assert books.balance("cash") == 2 * 5
+
+
 def test_a_server_that_is_not_there_leaves_the_outcome_unknown(face_name: str) -> None:
     with opened(face_name, "127.0.0.1:1") as face, pytest.raises(OutcomeUnknown) as caught:
         face.post("shop", SALE, deadline_s=0.5)
@@ -227,28 +258,6 @@ def watch_most(count: Callable[[], int], begin: Callable[[], None], started: lis
         most = max(most, count())
         time.sleep(0)
     return max(most, count())
-
-
-def test_closing_finishes_what_is_queued(
-    face_name: str, server: Serving, books: Teller, batches: PostBatches
-) -> None:
-    with opened(face_name, server.target) as face:
-        batches.gate.clear()
-        started = [face.start("post", books.ledger, SALE) for _ in range(20)]
-        until(lambda: batches.sizes, "a call under way")
-        lane = face_lane(face, books.ledger)
-        until(lambda: lane.outstanding == 20, "all posts wait")
-        batches.gate.set()
-
-    assert len({each.result(0).sequence for each in started}) == 20
-    with pytest.raises((RuntimeError, ValueError)):
-        asyncio.run(post_to_closed(face, books.ledger))
-
-
-async def post_to_closed(face: Any, ledger: str) -> None:
-    answer = face._client.post(ledger, SALE)
-    if asyncio.iscoroutine(answer):
-        await answer
 
 
 def test_a_cancelled_task_leaves_a_key_that_can_be_asked_about(
@@ -339,13 +348,6 @@ def test_posts_spread_over_connections(
             face.post(books.ledger, SALE)
 
     assert relay.connections == 3
-
-
-def test_a_client_that_was_carried_over_a_fork_says_so(face: Face, books: Teller) -> None:
-    face._client._posting._process = os.getpid() + 1
-
-    with pytest.raises(RuntimeError, match="fork"):
-        face.post(books.ledger, SALE)
 
 
 def recorded(face: Face, ledger: str, key: str) -> bool:

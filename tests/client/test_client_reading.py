@@ -10,7 +10,7 @@ from client.faces import Face, opened
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 from serving import Serving
 
-from ledger_client import AccountDraft, AccountType, Draft, Limit, Side, asks, credit, debit
+from ledger_client import AccountDraft, AccountType, Draft, Limit, Side, asks, connect, credit, debit
 from ledger_client.refusals import AccountAlreadyExists, SequenceNotReached, Unavailable
 
 SALE = [debit("cash", 5, "USD"), credit("sales", 5, "USD")]
@@ -101,6 +101,27 @@ def test_a_read_asks_for_what_the_client_has_seen(face: Face, books: Teller) -> 
     with pytest.raises(SequenceNotReached) as caught:
         face.get_balance(books.ledger, "cash", "USD")
     assert caught.value.facts["min_sequence"] == str(posted.sequence + 1)
+
+
+@pytest.mark.parametrize(
+    ("list_all", "more"),
+    [
+        ("list_transactions", ()),
+        ("list_entries", ("cash",)),
+        ("list_accounts", ()),
+        ("list_assets", ()),
+        ("trial_balance_rows", ()),
+    ],
+)
+def test_what_a_list_has_shown_is_noted_as_seen(
+    face: Face, books: Teller, server: Serving, list_all: str, more: tuple[str, ...]
+) -> None:
+    with connect(server.target) as other:
+        posted = other.post(books.ledger, SALE)
+
+    getattr(face, list_all)(books.ledger, *more)
+
+    assert face._client._posting.seen(books.ledger) == posted.sequence
 
 
 @pytest.mark.parametrize("write", ["post", "post_whole", "post_batch", "create_account", "create_asset"])

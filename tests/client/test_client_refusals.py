@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
+from collections.abc import Callable
+from copy import copy, deepcopy
 from pathlib import Path
+
+import pytest
 
 from ledger_client import refusals
 from ledger_client.refusals import InsufficientFunds, Refused, Violation
@@ -64,3 +69,22 @@ def test_facts_that_a_caller_may_not_know_are_none() -> None:
     refused = InsufficientFunds("FAILED_PRECONDITION", "no", reason="INSUFFICIENT_FUNDS")
 
     assert (refused.account, refused.asset, refused.balance, refused.shortfall) == ("", "", None, None)
+
+
+@pytest.mark.parametrize("way", [copy, deepcopy, lambda refused: pickle.loads(pickle.dumps(refused))])
+def test_a_refusal_can_be_copied_and_sent_to_another_process(way: Callable[[Refused], Refused]) -> None:
+    refused = InsufficientFunds(
+        "FAILED_PRECONDITION",
+        "no",
+        reason="INSUFFICIENT_FUNDS",
+        facts={"shortfall": "8"},
+        violations=[Violation("a", "b")],
+        retry_after_s=1.5,
+    ).of_key("k", "l")
+
+    other = way(refused)
+
+    assert type(other) is InsufficientFunds
+    assert vars(other) == vars(refused)
+    assert str(other) == str(refused) == "INSUFFICIENT_FUNDS: no"
+    assert (other.idempotency_key, other.idempotency_keys) == ("k", ("k", "l"))

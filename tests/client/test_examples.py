@@ -1,4 +1,4 @@
-"""The examples run, twice, and print what they say."""
+"""The examples and the first snippet of the client's page run, twice, and print what they say."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from serving import Serving
 
 TREE = Path(__file__).resolve().parents[2]
 EXAMPLES = TREE / "examples"
+DEFAULT_TARGET = "127.0.0.1:50051"
 PRINTED = {
     "threads": ["made before: True", "cash: 1250.00 EUR", "balanced: True"],
     "tasks": ["paid: 60 refused: 40", "left: 0", "entries: 61"],
@@ -22,17 +23,32 @@ def test_every_example_is_run() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTED)
 
 
+def run(*arguments: str) -> list[str]:
+    """The lines that a Python program prints."""
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        env=os.environ | {"PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'generated'}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize("name", PRINTED)
 def test_an_example_prints_what_it_says_also_the_second_time(name: str, server: Serving) -> None:
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-P", str(EXAMPLES / f"{name}.py"), server.target],
-            env=os.environ | {"PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'generated'}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        assert run(str(EXAMPLES / f"{name}.py"), server.target) == PRINTED[name]
 
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines() == PRINTED[name]
+
+def test_the_first_snippet_of_the_page_runs_as_written_on_fresh_books(server: Serving) -> None:
+    page = (TREE / "docs" / "client.md").read_text(encoding="utf-8")
+    snippet = page.split("```python\n")[1].split("```")[0]
+    assert snippet.count(DEFAULT_TARGET) == 1
+    snippet = snippet.replace(DEFAULT_TARGET, server.target)
+
+    # The ledger, the asset and two accounts are the four records before it.
+    assert run("-c", snippet) == ["5 1250"]
+    assert run("-c", snippet) == ["6 2500"]
