@@ -34,8 +34,8 @@ ANIMALS = (
         (
             Plant(
                 _RETRIES,
-                "        return bool(request.idempotency_key.strip())\n",
-                "        return True\n",
+                "NOTHING_DONE_REASONS or all(self._keys)",
+                "NOTHING_DONE_REASONS or True",
             ),
         ),
         (_CALLS + "test_a_post_without_a_key_is_never_sent_twice_when_it_may_have_been_recorded",),
@@ -43,7 +43,13 @@ ANIMALS = (
     Animal(
         "batch repeated for its first key",
         "A batch of which one operation has a key is sent again, and the others are made twice.",
-        (Plant(_RETRIES, "        return all(_key", "        return any(_key"),),
+        (
+            Plant(
+                _RETRIES,
+                "NOTHING_DONE_REASONS or all(self._keys)",
+                "NOTHING_DONE_REASONS or any(self._keys)",
+            ),
+        ),
         (_CALLS + "test_a_batch_is_repeated_only_if_every_operation_has_a_key",),
     ),
     Animal(
