@@ -84,7 +84,7 @@ def _tried(result: Fields) -> list[str]:
     return [
         "## What was tried, and what came of it",
         "",
-        f"`./ledger torture --{result['size']} --seed {result['seed']}` of ledger {result['ledger']}, taken"
+        f"`./ledger torture --{result['size']}{_seed(result['seed'])} of ledger {result['ledger']}, taken"
         f" {result['taken'][:10]} in {_minutes(result['seconds'])}.",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mib']} MiB; {machine['system']};",
         f"{', '.join(f'{name} {machine[name]}' for name in libraries)};",
@@ -168,6 +168,10 @@ def _limits() -> list[str]:
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _seed(seed: int | list[int]) -> str:
+    return f" --seed {seed}`" if isinstance(seed, int) else "`, fault by fault with seeds of their own,"
 
 
 def _minutes(seconds: int) -> str:
