@@ -48,6 +48,7 @@ class CommitProxy(Proxy):
             while True:
                 frame = read_frame(client)
                 if session.is_commit(frame):
+                    session.is_committing = True
                     how = self._take()
                     if how == "before":
                         self._struck.set()
@@ -72,7 +73,8 @@ class CommitProxy(Proxy):
         try:
             while True:
                 frame = read_frame(session.server)
-                if frame.kind == b"C" and frame.body == b"COMMIT\0":
+                if frame.kind == b"C" and frame.body == b"COMMIT\0" and session.is_committing:
+                    session.is_committing = False
                     if session.how == "after":
                         # It is durable now, and nobody will hear of it.
                         self._struck.set()
@@ -98,6 +100,7 @@ class _Session:
         self.client = client
         self.server = server
         self.how = ""
+        self.is_committing = False
         self._commits: set[bytes] = set()
         self._bound = b""
 
@@ -111,6 +114,5 @@ class _Session:
                 self._commits.add(name)
         elif frame.kind == b"B":
             _, self._bound, _ = frame.body.split(b"\0", 2)
-        elif frame.kind == b"Q":
-            return frame.body.strip(b"\0; \n").lower() == b"commit"
+        # The lanes prepare theirs; a simple query is of a session that writes a checkpoint beside them.
         return frame.kind == b"E" and self._bound in self._commits
