@@ -20,10 +20,10 @@ ANIMALS = (
         (
             Plant(
                 _CALLS_OF_THREADS,
-                "            self._sleep(pause_s)\n",
-                "            self._sleep(pause_s)\n"
-                '            if getattr(request, "idempotency_key", ""):\n'
-                '                request.idempotency_key += "x"  # type: ignore[attr-defined]\n',
+                "                self._sleep(pause_s)\n",
+                "                self._sleep(pause_s)\n"
+                '                if getattr(request, "idempotency_key", ""):\n'
+                '                    request.idempotency_key += "x"  # type: ignore[attr-defined]\n',
             ),
         ),
         (_CALLS + "test_a_keyed_post_is_sent_again_under_the_same_key",),

@@ -6,6 +6,7 @@ from zoo.animal import Animal, Plant
 
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
 _PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
+_CHECKPOINTS = "ledger_server/store/migrations/0003_checkpoints.sql"
 _FENCES = "tests/store/test_fences.py::"
 _REFUSES = _FENCES + "test_the_database_refuses[pg18-"
 
@@ -180,7 +181,10 @@ ANIMALS = (
     Animal(
         "functions for everybody",
         "Any role can put a fence of ours on a table of its own and make the head count strangers' rows.",
-        (Plant(_JOURNAL, "revoke all on all functions in schema ledger from public;\n", ""),),
+        (
+            Plant(_JOURNAL, "revoke all on all functions in schema ledger from public;\n", ""),
+            Plant(_CHECKPOINTS, "revoke all on all functions in schema ledger from public;\n", ""),
+        ),
         (_FENCES + "test_no_function_of_ours_is_everybodys[pg18]",),
     ),
     Animal(
