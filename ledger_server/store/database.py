@@ -167,8 +167,11 @@ class Database:
             known = self._known.get(name)
             if known is not None:
                 return known
-        with self.reading() as connection:
-            row = connection.execute(_SQL.ledger_id, {"name": name}).fetchone()
+        try:
+            row = self._row_of(name)
+        except DatabaseLost:
+            # Perhaps a connection that had died unnoticed; the next one is new.
+            row = self._row_of(name)
         if row is None:
             return None
         with self._known_lock:
@@ -176,6 +179,10 @@ class Database:
             if len(self._known) > KNOWN_LEDGERS_MAX:
                 self._known.popitem(last=False)
         return int(row[0])
+
+    def _row_of(self, name: str) -> tuple[Any, ...] | None:
+        with self.reading() as connection:
+            return connection.execute(_SQL.ledger_id, {"name": name}).fetchone()
 
     def version(self) -> str:
         """PostgreSQL's version, as it says itself. Raises DatabaseLost."""
