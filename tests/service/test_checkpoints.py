@@ -412,7 +412,9 @@ def test_servers_write_checkpoints_of_what_they_record_by_themselves(
             assert answer.checkpoint_sequence == teller.head()
             assert sums(answer) == sums(teller.trial_balance())
             assert unsound(database.owner_url, teller.ledger) == []
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    # Other servers of this process may say what other tests have damaged.
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not [error for error in errors for teller in tellers if teller.ledger in error]
 
 
 def test_a_ledger_that_is_only_asked_for_gets_its_checkpoint_too(
