@@ -13,6 +13,7 @@ thread at a time. The rules:
   way changes nothing on the server.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -47,7 +48,7 @@ class Posted(NamedTuple):
     idempotency_key: str
 
 
-class Place:
+class Place(ABC):
     """One operation on its way: its bytes as a batch of one, its key, and until when its caller waits."""
 
     __slots__ = ("ends_at", "entries", "is_sent", "is_unknown", "key", "last", "operation")
@@ -63,14 +64,14 @@ class Place:
         self.is_unknown = False
         self.last: Refused | None = None
 
+    @abstractmethod
     def settle(self, answer: Posted | Refused) -> None:
         """Gives the caller its answer."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_settled(self) -> bool:
         """Whether the caller has its answer, or has left."""
-        raise NotImplementedError
 
     def refusal(self, refused: Refused) -> Refused:
         """What the caller is told of a no that is for good."""

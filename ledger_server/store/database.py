@@ -24,6 +24,8 @@ _SQL = statements("database")
 
 # A borrowed read connection is waited for this long, then DATABASE_UNAVAILABLE.
 BORROW_TIMEOUT_S = 5.0
+# Of the lanes' pool, beside one for each committer.
+LANES_SPARE = 2
 # How many ledgers' ids are remembered; a name never changes its id.
 KNOWN_LEDGERS_MAX = 100_000
 
@@ -116,7 +118,7 @@ class Database:
             min_size=0,
             max_idle=10.0,
             # Spare ones are for creating ledgers.
-            max_size=committers + 2,
+            max_size=committers + LANES_SPARE,
             open=False,
             name="lanes",
         )

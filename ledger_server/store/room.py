@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from ledger_server.store.database import LANES_SPARE
 from ledger_server.store.outcomes import DatabaseLost
-
-# Of the lanes' pool, beside one for each committer; see Database.
-_LANES_SPARE = 2
 
 _ROOM = """
     select least(
@@ -29,7 +27,7 @@ class NoRoom(Exception):
 
 def connections_of(committers: int, readers: int) -> int:
     """How many connections one process of the service makes at most."""
-    return committers + _LANES_SPARE + readers
+    return committers + LANES_SPARE + readers
 
 
 def refuse_crowd(url: str, wanted: int) -> None:

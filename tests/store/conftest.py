@@ -1,4 +1,4 @@
-"""Servers without a schema, one of each version, for tests of how a schema comes to be."""
+"""Servers without a schema, for tests of how one comes to be; a store and its server, for tests of reads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from clusters import fast_directory
+from clusters import Cluster, Database, fast_directory
+from serving import Serving, serving
 from tools_needed import missing
 
 from ledger_server.store.binaries import BinariesNotFound, find_binaries
+from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
 
 MAJORS = (15, 16, 18)
@@ -41,3 +43,26 @@ def each_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
 def bare() -> Iterator[EmbeddedPostgres]:
     """A bare server of the newest version."""
     yield from bare_server(18)
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster) -> Iterator[Database]:
+    """A database for the whole module."""
+    with cluster.database() as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_server(shared_database: Database) -> Iterator[Serving]:
+    """A server on it, to fill it."""
+    with serving(shared_database.app_url) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def store(shared_database: Database) -> Iterator[StoreDatabase]:
+    """The store's own way to the database."""
+    store = StoreDatabase(shared_database.app_url, committers=1, readers=2)
+    store.open()
+    yield store
+    store.close()

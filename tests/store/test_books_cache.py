@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from callers import Teller, lines, post_operation, refusal_of, refused_operation, unsound
-from clusters import Cluster, Database
+from clusters import Database
 from ledger.v1 import ledger_pb2 as nouns
 from serving import Serving, serving
 
@@ -16,13 +16,6 @@ from ledger_server.service.books_cache import BooksCache
 from ledger_server.store import books as store_books
 from ledger_server.store.books import OpenedBooks, Wanted
 from ledger_server.store.database import Database as StoreDatabase
-
-
-@pytest.fixture(scope="module")
-def shared_database(cluster: Cluster) -> Iterator[Database]:
-    """A database for the whole module."""
-    with cluster.database() as database:
-        yield database
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +30,6 @@ def two(shared_servers: list[Serving]) -> list[Teller]:
     """A fresh ledger, seen from both servers."""
     first = Teller.open(shared_servers[0])
     return [first, first.at(shared_servers[1])]
-
-
-@pytest.fixture(scope="module")
-def store(shared_database: Database) -> Iterator[StoreDatabase]:
-    """The store's own way to the database."""
-    store = StoreDatabase(shared_database.app_url, committers=1, readers=1)
-    store.open()
-    yield store
-    store.close()
 
 
 def read_books(store: StoreDatabase, teller: Teller, cached: Books | None) -> OpenedBooks:

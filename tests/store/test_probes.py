@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from callers import Teller, post_operation, unsound
-from clusters import Cluster, Database
-from serving import Serving, serving
+from clusters import Database
+from serving import Serving
 
 from ledger_server.domain.books import Books
 from ledger_server.store.books import Wanted
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.reading import LAST, Reading
-
-
-@pytest.fixture(scope="module")
-def shared_database(cluster: Cluster) -> Iterator[Database]:
-    """A database for the whole module."""
-    with cluster.database() as database:
-        yield database
-
-
-@pytest.fixture(scope="module")
-def shared_server(shared_database: Database) -> Iterator[Serving]:
-    """A server on it."""
-    with serving(shared_database.app_url) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def store(shared_database: Database) -> Iterator[StoreDatabase]:
-    """The store's own way to the database."""
-    store = StoreDatabase(shared_database.app_url, committers=1, readers=1)
-    store.open()
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from callers import Teller, post_operation
 from clusters import Cluster, Database
-from serving import Serving, serving
+from serving import Serving
 
 from ledger_server.domain.reads import BalanceAsk, TransactionFilter
 from ledger_server.store import reading as store_reading
@@ -16,29 +16,6 @@ from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.reading import LAST, Reading
 from ledger_server.store.summing import Summing
-
-
-@pytest.fixture(scope="module")
-def shared_database(cluster: Cluster) -> Iterator[Database]:
-    """A database for the whole module."""
-    with cluster.database() as database:
-        yield database
-
-
-@pytest.fixture(scope="module")
-def shared_server(shared_database: Database) -> Iterator[Serving]:
-    """A server on it, to fill it."""
-    with serving(shared_database.app_url) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def store(shared_database: Database) -> Iterator[StoreDatabase]:
-    """The store's own way to the database."""
-    store = StoreDatabase(shared_database.app_url, committers=1, readers=2)
-    store.open()
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -42,9 +42,10 @@ def _cut(run: Run, row: Row, how: str) -> None:
                 proxy.arm(how)
                 until(proxy.has_struck, "at a COMMIT")
                 struck_at.append(time.monotonic_ns())
-                # Else the next strike would hit the same batch again, or the first calls made since.
+                # The batch itself, the one decided ahead of it, and one of calls made since: else the
+                # next strike would hit these again.
                 stood = proxy.commits
-                until(lambda: proxy.commits > stood + 1, "going on")  # noqa: B023
+                until(lambda: proxy.commits >= stood + 3, "going on")  # noqa: B023
             run.let_work(callers)
             callers.finish()
         except Stuck as stuck:
