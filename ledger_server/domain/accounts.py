@@ -142,11 +142,12 @@ class AssetDraft:
 
 @dataclass(frozen=True, slots=True)
 class LedgerDraft:
-    """The ledger a caller asks to create."""
+    """The ledger a caller asks to create, with its first member where one is named."""
 
     name: str
     description: str
     created_by: str
+    tenant_admin: str = ""
 
 
 class Head(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
 from ledger_server.domain.chain import framed
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.transactions import Transaction
 
 _MISSING = object()
@@ -34,6 +35,7 @@ class Books:
         "is_void",
         "keys",
         "ledger",
+        "members",
         "next_account_id",
         "next_asset_id",
         "reversals",
@@ -56,6 +58,8 @@ class Books:
         self.transactions: dict[int, Transaction | None] = {}
         # The reversal's sequence by the origin's.
         self.reversals: dict[int, int] = {}
+        # Those that drafts name, and every tenant-admin where they name one at all.
+        self.members: dict[str, MemberVersion | None] = {}
         # A write that these books speak of did not come true: what was decided on them is void.
         self.is_void = False
         self._began_at = head.sequence
@@ -101,10 +105,16 @@ class Books:
         self.reversals = {
             origin: sequence for origin, sequence in self.reversals.items() if sequence > self._began_at
         }
+        if self.members:
+            self.members = {
+                principal: member
+                for principal, member in self.members.items()
+                if member is not None and member.sequence > self._began_at
+            }
         self._began_at = self.head.sequence
 
     def forget_batch(self) -> None:
-        """Drops what was looked up or recorded for one batch only."""
+        """Drops what was looked up or recorded for one batch only; members are few."""
         self.keys.clear()
         self.transactions.clear()
         self.reversals.clear()

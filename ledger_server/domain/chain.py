@@ -13,7 +13,7 @@ another language; tests hold golden vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
@@ -26,14 +26,17 @@ _LEDGER = b"\x01"
 _ASSET = b"\x02"
 _ACCOUNT = b"\x03"
 _TRANSACTION = b"\x04"
+_MEMBER = b"\x05"
 
 _u32 = Struct(">I").pack
 # An empty string, framed; and an empty list.
 _EMPTY = _u32(0)
 _u64 = Struct(">Q").pack
 _i64 = Struct(">q").pack
-# effective_time, whether the caller gave it, reverses.
+# effective_time, flags, reverses.
 _times = Struct(">qBQ").pack
+# The flags, beside the one that the caller gave the effective_time.
+_FORCED = 2
 
 # Side and layer of a posted entry, as one prefix of its frame.
 POSTED_DEBIT = b"\x01\x00"
@@ -115,8 +118,10 @@ def transaction_canonical(
     reverses: int,
     digest: bytes,
     entries: list[bytes],
+    forced: bool = False,
 ) -> bytes:
     """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`)."""
+    flags = effective_time_given | _FORCED if forced else effective_time_given
     return b"".join(
         (
             _TRANSACTION,
@@ -124,10 +129,34 @@ def transaction_canonical(
             framed_again(created_by),
             framed(idempotency_key) if idempotency_key else _EMPTY,
             framed_again(kind),
-            _times(effective_time, effective_time_given, reverses),
+            _times(effective_time, flags, reverses),
             digest,
             _u32(len(entries)),
             *entries,
+        )
+    )
+
+
+def member_canonical(
+    record_time: int,
+    created_by: str,
+    principal: str,
+    version: int,
+    roles: Sequence[int],
+    account_prefixes: Sequence[str],
+) -> bytes:
+    """A membership's beginning, change or end: roles by number, prefixes in bytewise order."""
+    return b"".join(
+        (
+            _MEMBER,
+            _i64(record_time),
+            framed(created_by),
+            framed(principal),
+            _u32(version),
+            _u32(len(roles)),
+            bytes(roles),
+            _u32(len(account_prefixes)),
+            *map(framed, account_prefixes),
         )
     )
 

@@ -41,6 +41,8 @@ def reverse_differences(draft: ReverseDraft, origin_sequence: int, recorded: Tra
     differing = []
     if origin_sequence != recorded.reverses:
         differing.append("transaction")
+    if draft.force is not recorded.forced:
+        differing.append("force")
     if _time_differs(draft.effective_time, recorded):
         differing.append("effective_time")
     return differing + _details_differences(draft.description, draft.metadata, "", recorded)

@@ -8,7 +8,7 @@ same few thousand names come again with every post.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 NAME_LENGTH_MAX = 255
@@ -59,6 +59,23 @@ def _path_fault(name: str) -> str | None:
         if segment[0].isspace() or segment[-1].isspace():
             return "has a segment that starts or ends with a space"
     return None
+
+
+def principal_fault(principal: str) -> str | None:
+    """What is wrong with the name of who calls: 1-255 printable characters, no space at either end."""
+    if len(principal) > NAME_LENGTH_MAX:
+        return f"has {len(principal)} characters; at most {NAME_LENGTH_MAX} are allowed"
+    if not principal:
+        return "must be given"
+    if principal.isascii() and principal.isprintable():
+        fault = None
+    else:
+        fault = _unprintable(principal)
+        if fault is None and not unicodedata.is_normalized("NFC", principal):
+            fault = "is not in Unicode normalization form C"
+    if fault is None and principal != principal.strip():
+        fault = "starts or ends with a space"
+    return fault
 
 
 def asset_code_fault(code: str) -> str | None:
@@ -117,3 +134,8 @@ def metadata_faults(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
 def is_at_or_below(name: str, prefix: str) -> bool:
     """Whether an account's path is the prefix itself or lies below it."""
     return name == prefix or name.startswith(prefix + ":")
+
+
+def is_covered(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether an account's path is at or below one of the prefixes."""
+    return any(is_at_or_below(name, prefix) for prefix in prefixes)

@@ -23,10 +23,13 @@ from ledger_server.domain.accounts import (
     AssetDraft,
     Head,
 )
-from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN, decimal_text
+from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.books import Books
+from ledger_server.domain.bounding import bound_refusal
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.members import MemberDraft
+from ledger_server.domain.membership import decide_member
 from ledger_server.domain.mirroring import mirror_fault, mirrored
 from ledger_server.domain.opening import decide_account, decide_asset
 from ledger_server.domain.refusals import (
@@ -34,13 +37,12 @@ from ledger_server.domain.refusals import (
     AmountOverflow,
     AssetNotFound,
     AtomicGroupRefused,
-    BalanceLimitExceeded,
     IdempotencyKeyReused,
-    InsufficientFunds,
     InvariantBroken,
     Refusal,
     ReversalAlreadyExists,
     ReversalForbiddenType,
+    key_reused,
     transaction_not_found,
 )
 from ledger_server.domain.transactions import Entry, EntryDraft, PostDraft, ReverseDraft, Transaction
@@ -85,6 +87,8 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
         return decide_account(draft, books, moment)
     if isinstance(draft, AssetDraft):
         return decide_asset(draft, books, moment)
+    if isinstance(draft, MemberDraft):
+        return decide_member(draft, books, moment)
     assert_never(draft)
 
 
@@ -113,10 +117,12 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
     origin = books.keys[draft.origin] if isinstance(draft.origin, str) else books.transactions[draft.origin]
     if draft.idempotency_key:
         recorded = books.keys[draft.idempotency_key]
+        if recorded is not None and not recorded.is_within(draft.within):
+            return key_reused(draft.idempotency_key)
         if recorded is not None:
             differing = reverse_differences(draft, origin.sequence if origin else 0, recorded)
             return _replay(draft.idempotency_key, recorded, differing)
-    if origin is None:
+    if origin is None or not origin.is_within(draft.within):
         return transaction_not_found(books.ledger, draft.origin)
     if origin.reverses:
         return ReversalForbiddenType(
@@ -152,6 +158,7 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
         external_ref="",
         created_by=draft.created_by,
         reverses=origin.sequence,
+        forced=draft.force,
     )
 
 
@@ -180,6 +187,7 @@ def _record(
     external_ref: str,
     created_by: str,
     reverses: int = 0,
+    forced: bool = False,
     validate_only: bool = False,
 ) -> Decision:
     """Judges a transaction against accounts and balances, and records it."""
@@ -209,10 +217,11 @@ def _record(
         moved[place] = balance
         entries.append(Entry(account, is_debit, amount, asset, balance))
         frames.append(chain.entry_frame(account.framed, is_debit, amount, asset.framed))
-    for place, version in bounded.items():
-        refusal = _bound(books, version, place, moved[place], entries)
-        if refusal is not None:
-            return refusal
+    if not forced:
+        for place, version in bounded.items():
+            refusal = bound_refusal(books, version, place, moved[place], entries)
+            if refusal is not None:
+                return refusal
 
     record_time = moment.record_time
     sequence = books.head.sequence + 1
@@ -236,6 +245,7 @@ def _record(
                 reverses,
                 chain.details_digest(salt, description, metadata, external_ref),  # type: ignore[arg-type]
                 frames,
+                forced,
             ),
         )
     transaction = Transaction(
@@ -253,6 +263,7 @@ def _record(
         reverses,
         salt,
         record_hash,
+        forced=forced,
     )
     if validate_only:
         return Recorded(transaction, False)
@@ -279,53 +290,4 @@ def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
             return AssetNotFound(
                 f"no asset {line.asset!r} in ledger {books.ledger!r}; create it first", asset=line.asset
             )
-    return None
-
-
-def _bound(
-    books: Books,
-    version: AccountVersion,
-    place: tuple[int, int],
-    balance_after: int,
-    entries: Sequence[Entry],
-) -> Refusal | None:
-    """Judges one account's net effect in one asset against its bounds.
-
-    Only a move toward a bound can be refused: what improves an account never is.
-    """
-    asset = next(entry.asset for entry in entries if entry.asset.asset_id == place[1])
-    limit = version.limits.get(asset.code)
-    if limit is None:
-        return None
-    account = version.account
-    before = books.balances[place] * account.sign
-    after = balance_after * account.sign
-    # Facts are in minor units, for machines; a sentence that said -3000 EUR for 30 euros would mislead.
-    scale = asset.scale
-    if after < before and limit.balance_min is not None and after < limit.balance_min:
-        return InsufficientFunds(
-            f"{account.name} would fall to {decimal_text(after, scale)} {asset.code};"
-            f" it has {decimal_text(before, scale)}"
-            f" and its minimum is {decimal_text(limit.balance_min, scale)}",
-            account=account.name,
-            asset=asset.code,
-            balance=before,
-            balance_min=limit.balance_min,
-            balance_after=after,
-            shortfall=limit.balance_min - after,
-            sequence=books.head.sequence,
-        )
-    if after > before and limit.balance_max is not None and after > limit.balance_max:
-        return BalanceLimitExceeded(
-            f"{account.name} would rise to {decimal_text(after, scale)} {asset.code};"
-            f" it has {decimal_text(before, scale)}"
-            f" and its maximum is {decimal_text(limit.balance_max, scale)}",
-            account=account.name,
-            asset=asset.code,
-            balance=before,
-            balance_max=limit.balance_max,
-            balance_after=after,
-            shortfall=after - limit.balance_max,
-            sequence=books.head.sequence,
-        )
     return None

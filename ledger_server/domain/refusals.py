@@ -4,22 +4,30 @@
     ├── InvalidRequest ─ bad input, judged before any state
     │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
     │   ├── UnbalancedTransaction   └── AssetMismatch
+    ├── Unauthenticated ─ who calls is not known
+    │   ├── CredentialsMissing      └── CredentialsInvalid
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
-    │   ├── AssetNotFound           └── TransactionNotFound
+    │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
+    │   └── APIKeyNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
-    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   └── AccountAlreadyExists
+    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
+    │   └── MemberAlreadyExists
     ├── Precondition ─ the state of the books says no
     │   ├── InsufficientFunds       ├── BalanceLimitExceeded
-    │   ├── ReversalForbiddenType   └── SequenceNotReached
+    │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
+    │   └── ClientUpgradeRequired
     ├── AmountOverflow
     ├── Aborted ─ nothing was recorded; the same request may succeed
-    │   ├── Contention              └── AtomicGroupRefused
+    │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
+    ├── NotPermitted ─ the caller is known, and may not
+    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
     ├── Exhausted
-    │   ├── Overloaded              └── BatchTooLarge
+    │   ├── Overloaded              ├── BatchTooLarge        └── RateLimited
     ├── Unavailable
     │   ├── DatabaseUnavailable     ├── OutcomeUnknown       └── ShuttingDown
+    ├── DeadlineExceeded
     └── InvariantBroken ─ a bug or damage: told without facts, logged with them
 
 A refusal is a value: `decide` returns it, the verbs raise it, `rpc.status` alone
@@ -89,6 +97,22 @@ class PageTokenInvalid(InvalidRequest):
     reason = "PAGE_TOKEN_INVALID"
 
 
+class Unauthenticated(Refusal):
+    """Who calls is not known, and nothing was looked at."""
+
+
+class CredentialsMissing(Unauthenticated):
+    """The call carries no credentials, and the server asks for them."""
+
+    reason = "CREDENTIALS_MISSING"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The call's credentials are not accepted."""
+
+    reason = "CREDENTIALS_INVALID"
+
+
 class NotFound(Refusal):
     """What was named does not exist, or is not the caller's to see."""
 
@@ -117,6 +141,17 @@ class TransactionNotFound(NotFound):
     reason = "TRANSACTION_NOT_FOUND"
 
 
+def ledger_not_found(ledger: str) -> LedgerNotFound:
+    """No ledger of this name, also where it is another's."""
+    return LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
+
+
+class APIKeyNotFound(NotFound):
+    """No such API key in this ledger."""
+
+    reason = "API_KEY_NOT_FOUND"
+
+
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
     """No transaction of this sequence or idempotency key."""
     if isinstance(name, str):
@@ -124,6 +159,12 @@ def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
             f"no transaction with idempotency key {name!r} in ledger {ledger!r}", idempotency_key=name
         )
     return TransactionNotFound(f"no transaction with sequence {name} in ledger {ledger!r}", sequence=name)
+
+
+class MemberNotFound(NotFound):
+    """No such member of this ledger."""
+
+    reason = "MEMBER_NOT_FOUND"
 
 
 class AlreadyExists(Refusal):
@@ -134,6 +175,14 @@ class IdempotencyKeyReused(AlreadyExists):
     """The idempotency key was used for other content."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+def key_reused(key: str) -> IdempotencyKeyReused:
+    """The same, for a caller who may not know what it was used for."""
+    return IdempotencyKeyReused(
+        f"idempotency key {key!r} was used for other content; use a new key for a new intention",
+        idempotency_key=key,
+    )
 
 
 class ReversalAlreadyExists(AlreadyExists):
@@ -158,6 +207,12 @@ class AccountAlreadyExists(AlreadyExists):
     """An account of this name exists with other content."""
 
     reason = "ACCOUNT_ALREADY_EXISTS"
+
+
+class MemberAlreadyExists(AlreadyExists):
+    """The principal is a member with other roles or account prefixes."""
+
+    reason = "MEMBER_ALREADY_EXISTS"
 
 
 class Precondition(Refusal):
@@ -188,6 +243,18 @@ class SequenceNotReached(Precondition):
     reason = "SEQUENCE_NOT_REACHED"
 
 
+class LastTenantAdmin(Precondition):
+    """A ledger that has a tenant-admin keeps one."""
+
+    reason = "LAST_TENANT_ADMIN"
+
+
+class ClientUpgradeRequired(Precondition):
+    """The client is older than this server takes."""
+
+    reason = "CLIENT_UPGRADE_REQUIRED"
+
+
 class AmountOverflow(Refusal):
     """A balance would need more than 38 digits."""
 
@@ -211,6 +278,34 @@ class AtomicGroupRefused(Aborted):
     reason = "ATOMIC_GROUP_REFUSED"
 
 
+class VersionMismatch(Aborted):
+    """What was to be changed has been changed since the caller looked."""
+
+    reason = "VERSION_MISMATCH"
+
+
+class NotPermitted(Refusal):
+    """The caller is known, and may not."""
+
+
+class RoleRequired(NotPermitted):
+    """The caller's roles do not have the permission."""
+
+    reason = "ROLE_REQUIRED"
+
+
+class NotAMember(NotPermitted):
+    """The caller may know the ledger, and is no member of it."""
+
+    reason = "NOT_A_MEMBER"
+
+
+class MembershipNarrowed(NotPermitted):
+    """The caller's membership is narrowed to accounts, and this is about more than them."""
+
+    reason = "MEMBERSHIP_NARROWED"
+
+
 class Exhausted(Refusal):
     """A bound on resources was reached."""
 
@@ -226,6 +321,12 @@ class BatchTooLarge(Exhausted):
     """The batch, or the answer it could need, is larger than allowed."""
 
     reason = "BATCH_TOO_LARGE"
+
+
+class RateLimited(Exhausted):
+    """The caller, or the ledger, is given only so much a second; `retry_after_s` says when it passes."""
+
+    reason = "RATE_LIMITED"
 
 
 class Unavailable(Refusal):
@@ -251,6 +352,12 @@ class ShuttingDown(Unavailable):
 
     reason = "SHUTTING_DOWN"
     retry_after_s = 1.0
+
+
+class DeadlineExceeded(Refusal):
+    """The call's time was over before its answer; a write may be recorded all the same."""
+
+    reason = "DEADLINE_EXCEEDED"
 
 
 class InvariantBroken(Refusal):

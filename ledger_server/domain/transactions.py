@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger_server.domain.accounts import Account, Asset, Side
+from ledger_server.domain.names import is_covered
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
 
 ENTRIES_MAX = 1000
@@ -69,7 +70,11 @@ class PostDraft:
 
 @dataclass(frozen=True, slots=True)
 class ReverseDraft:
-    """A reversal that a caller asks to record, of a transaction named by sequence or by key."""
+    """A reversal that a caller asks to record, of a transaction named by sequence or by key.
+
+    With `force` it passes over balance bounds. `within` are the account prefixes that the
+    caller may know of, empty for all: what touches any other account is not there.
+    """
 
     origin: int | str
     idempotency_key: str
@@ -77,6 +82,8 @@ class ReverseDraft:
     description: str
     metadata: Mapping[str, str]
     created_by: str
+    force: bool = False
+    within: tuple[str, ...] = ()
 
 
 class Transaction(NamedTuple):
@@ -85,7 +92,8 @@ class Transaction(NamedTuple):
     `description`, `metadata` and `external_ref` are None once redacted, and then
     `details_digest` stands in their place. `reversed_by` and `reverses` are 0
     where there is none. `sequence` is 0 and `hash` empty in the answer to a
-    validate_only draft.
+    validate_only draft. `forced` is true of a reversal that passed over balance bounds
+    by right.
     """
 
     sequence: int
@@ -104,6 +112,11 @@ class Transaction(NamedTuple):
     hash: bytes
     reversed_by: int = 0
     details_digest: bytes | None = None
+    forced: bool = False
+
+    def is_within(self, prefixes: Sequence[str]) -> bool:
+        """Whether each of its accounts is at or below one of the prefixes; no prefixes mean all."""
+        return not prefixes or all(is_covered(entry.account.name, prefixes) for entry in self.entries)
 
 
 def _balance(entries: tuple[EntryDraft, ...]) -> None:

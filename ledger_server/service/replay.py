@@ -18,10 +18,19 @@ from ledger_server.domain.accounts import (
 )
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Draft, Moment, Record
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import AssetMismatch, Refusal, UnbalancedTransaction
 from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
-from ledger_server.service.stored_values import digest_of, limits_of, metadata_of, origin_of
+from ledger_server.service.bad_records import BadRecord, compare_mirror
+from ledger_server.service.stored_values import (
+    digest_of,
+    limits_of,
+    member_canonical_of,
+    member_draft_of,
+    metadata_of,
+    origin_of,
+)
 from ledger_server.store.replaying import (
     Page,
     StoredAccount,
@@ -29,21 +38,13 @@ from ledger_server.store.replaying import (
     StoredEntry,
     StoredHead,
     StoredLedger,
+    StoredMember,
     StoredRecord,
     StoredTransaction,
 )
 
 # What damage can make of a row on the way to a draft.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error)
-
-
-class BadRecord(Exception):
-    """The first sequence of a journal at which something is wrong, and what."""
-
-    def __init__(self, sequence: int, fault: str) -> None:
-        super().__init__(f"record {sequence} {fault}")
-        self.sequence = sequence
-        self.fault = fault
 
 
 class _Balances(dict[tuple[int, int], int]):
@@ -102,6 +103,11 @@ class Replay:
             raise BadRecord(
                 head.sequence, "is not the one up to which the fences counted: filled, owing_from"
             )
+        has_limits = any(version.limits for version in self._books.accounts.values() if version is not None)
+        if (head.account_id_max, head.asset_id_max) != (len(self._accounts), len(self._assets)) or (
+            has_limits and not head.has_limits
+        ):
+            raise BadRecord(head.sequence, "is the head's, which misstates what accounts there are")
 
     def compare_sum(self, account_id: int, asset_id: int, total: str, balance_after: str) -> None:
         """Compares what the database adds up with what was replayed. Raises BadRecord."""
@@ -139,6 +145,8 @@ class Replay:
                 self._ledger(stored)
             elif isinstance(stored, StoredAsset):
                 self._asset(stored)
+            elif isinstance(stored, StoredMember):
+                self._member(stored)
             else:
                 self._account(stored)
         self._books.head = Head(sequence, stored.hash, stored.record_time)
@@ -192,6 +200,14 @@ class Replay:
             )
         self._accounts[stored.account_id] = account
 
+    def _member(self, stored: StoredMember) -> None:
+        draft = member_draft_of(stored, self._books.members.setdefault(stored.principal, None))
+        self._chain(stored, member_canonical_of(stored, draft))
+        record = self._decided(stored, b"", draft)
+        assert isinstance(record, MemberVersion)
+        if record.version != stored.version:
+            raise BadRecord(stored.sequence, f"has version {stored.version}; the next is {record.version}")
+
     def _transaction(self, stored: StoredTransaction, lines: Sequence[StoredEntry]) -> None:
         sequence = stored.sequence
         asked = self._lines(sequence, lines)
@@ -211,6 +227,8 @@ class Replay:
             )
         except (UnbalancedTransaction, AssetMismatch) as error:
             raise BadRecord(sequence, f"is not balanced: {error}") from error
+        if stored.forced and not stored.reverses:
+            raise BadRecord(sequence, "is forced, and is no reversal")
         if stored.reverses:
             self._look_up_origin(stored)
             draft = ReverseDraft(
@@ -220,6 +238,7 @@ class Replay:
                 stored.description or "",
                 metadata or {},
                 stored.created_by,
+                stored.forced,
             )
         if stored.idempotency_key:
             self._books.keys[stored.idempotency_key] = None
@@ -239,7 +258,7 @@ class Replay:
         if [entry.balance_after for entry in record.entries] != [int(line.balance_after) for line in lines]:
             raise BadRecord(sequence, "has entries that its draft does not give")
         if stored.reverses:
-            _compare_mirror(stored, record, asked)
+            compare_mirror(stored, record, asked)
         self.transactions += 1
 
     def _lines(self, sequence: int, lines: Sequence[StoredEntry]) -> tuple[EntryDraft, ...]:
@@ -300,6 +319,7 @@ class Replay:
                 chain.entry_frame(chain.framed(account), is_debit, amount, chain.framed(asset))
                 for account, is_debit, amount, asset in asked
             ],
+            stored.forced,
         )
 
     def _decided(self, stored: StoredRecord, salt: bytes, draft: Draft) -> Record:
@@ -314,7 +334,7 @@ class Replay:
         if isinstance(decision, Refusal):
             raise BadRecord(stored.sequence, f"would be refused with {decision.reason}: {decision.message}")
         if decision.replayed:
-            raise BadRecord(stored.sequence, "opens again what is open already")
+            raise BadRecord(stored.sequence, "records again what is so already")
         return decision.record
 
     def _chain(self, stored: StoredRecord, canonical: bytes) -> None:
@@ -323,16 +343,3 @@ class Replay:
             raise BadRecord(
                 stored.sequence, "is not what its hash was made of, or does not follow the record before it"
             )
-
-
-def _compare_mirror(stored: StoredTransaction, record: Transaction, asked: Sequence[EntryDraft]) -> None:
-    """A reversal is the exact mirror of its origin."""
-    mirror = [
-        (entry.account.name, entry.is_debit, entry.amount, entry.asset.code) for entry in record.entries
-    ]
-    if mirror != list(asked):
-        raise BadRecord(stored.sequence, f"is not the mirror of {stored.reverses}, which it reverses")
-    if stored.kind != record.kind or stored.external_ref:
-        raise BadRecord(
-            stored.sequence, f"differs from the reversal of {stored.reverses} in kind or external_ref"
-        )

@@ -12,8 +12,15 @@ from typing import Any
 
 from ledger_server.domain import chain
 from ledger_server.domain.accounts import Account, Asset, Limit
+from ledger_server.domain.members import MemberDraft, MemberVersion, Role
 from ledger_server.domain.transactions import Entry, Transaction
-from ledger_server.store.replaying import StoredAccount, StoredEntry, StoredLedger, StoredTransaction
+from ledger_server.store.replaying import (
+    StoredAccount,
+    StoredEntry,
+    StoredLedger,
+    StoredMember,
+    StoredTransaction,
+)
 
 
 def limits_of(stored: StoredAccount, assets: Mapping[int, Asset]) -> dict[str, Limit]:
@@ -89,4 +96,26 @@ def origin_of(
         stored.reverses,
         stored.salt,
         stored.hash,
+        forced=stored.forced,
+    )
+
+
+def member_draft_of(stored: StoredMember, known: MemberVersion | None) -> MemberDraft:
+    """What was asked for: by somebody who knew the membership as it stood."""
+    roles = tuple(Role(role) for role in stored.roles)
+    if (stored.status == 1) is not bool(roles):
+        raise ValueError(f"status {stored.status} with {len(roles)} roles")
+    version = known.version if known is not None and known.is_present else 0
+    return MemberDraft(stored.principal, roles, tuple(stored.account_prefixes), version, stored.created_by)
+
+
+def member_canonical_of(stored: StoredMember, draft: MemberDraft) -> bytes:
+    """What the hash covers."""
+    return chain.member_canonical(
+        stored.record_time,
+        stored.created_by,
+        stored.principal,
+        stored.version,
+        draft.roles,
+        draft.account_prefixes,
     )

@@ -28,7 +28,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_server.service.replay import BadRecord, Replay
+from ledger_server.service.bad_records import BadRecord
+from ledger_server.service.replay import Replay
 from ledger_server.store.checkpoints import ENTRIES_PER_CHECKPOINT, Checkpoints
 from ledger_server.store.replaying import Journal
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ledger_server.domain.accounts import AccountDraft, AssetDraft
 from ledger_server.domain.decisions import Draft
+from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.transactions import PostDraft
 from ledger_server.store.books import Wanted
 
@@ -29,6 +30,8 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
         elif isinstance(draft, AssetDraft):
             assets.add(draft.code)
             wanted.creates_assets = True
+        elif isinstance(draft, MemberDraft):
+            wanted.members.add(draft.principal)
         else:
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)

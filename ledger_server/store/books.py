@@ -45,6 +45,7 @@ class Wanted:
     keys: set[str] = field(default_factory=set)
     origins: set[int] = field(default_factory=set)
     places: set[tuple[str, str]] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
     opens_accounts: bool = False
     creates_assets: bool = False
 
@@ -124,6 +125,8 @@ class BooksReader:
         """The books with all that is wanted."""
         books.start_batch(wanted.keys, wanted.origins)
         self._read_keys_and_origins(books, wanted, keys, origins, ledger_id)
+        if wanted.members:
+            self._read_members(books, wanted, ledger_id)
         return OpenedBooks(books, clock, self._read_names(books, wanted, ledger_id))
 
     def _at(self, head: Head, known: Books, ledger_id: int) -> Books:
@@ -193,6 +196,20 @@ class BooksReader:
             )
         # Without reversed_by: a replay answers the record as it was written.
         return [rows.transaction(row, tuple(lines[sequence])) for sequence, row in by_sequence.items()]
+
+    def _read_members(self, books: Books, wanted: Wanted, ledger_id: int) -> None:
+        """Reads the memberships that are named, and every tenant-admin."""
+        ask = Asking(self._trip, ledger_id)
+        named = ask(_SQL.members_by_principals, principals=json.dumps(list(wanted.members)))
+        admins = ask(_SQL.tenant_admins)
+        self._trip.go()
+        for principal in wanted.members:
+            books.members.setdefault(principal, None)
+        for member in map(rows.member_version, (*named.rows(), *admins.rows())):
+            known = books.members.get(member.principal)
+            # The batch before may have recorded a later version that is not to be seen yet.
+            if known is None or known.version < member.version:
+                books.members[member.principal] = member
 
     def _read_names(self, books: Books, wanted: Wanted, ledger_id: int) -> list[tuple[int, int]]:
         """Reads what the books do not hold yet; answers the places with bounds."""

@@ -14,7 +14,9 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from ledger_server.domain.accounts import AccountVersion, AssetRecord
+from ledger_server.domain.audit import Act
 from ledger_server.domain.decisions import Record
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import binary_rows, rows
 from ledger_server.store.roundtrip import RoundTrip
@@ -37,21 +39,37 @@ class Insert(NamedTuple):
     rows: bytes | str
 
 
-def inserts(records: Sequence[Record], asset_ids: Mapping[str, int], types: RowTypes) -> list[Insert]:
-    """What writes the records, in order."""
+def inserts(
+    records: Sequence[Record], asset_ids: Mapping[str, int], types: RowTypes, acts: Sequence[Act] = ()
+) -> list[Insert]:
+    """What writes the records, in order, and what the audit tells of them behind."""
     made = []
     for kind, group in groupby(records, type):
         run: list[Any] = list(group)
         if kind is Transaction:
-            made.append(
-                Insert(_SQL.insert_transactions, binary_rows.transactions(run, types.transaction_row))
-            )
-            made.append(Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row)))
+            made += _transactions(run, types)
         elif kind is AccountVersion:
             made.append(Insert(_SQL.insert_accounts, json.dumps([_account(one, asset_ids) for one in run])))
+        elif kind is MemberVersion:
+            made.append(Insert(_SQL.insert_members, json.dumps([_member(one) for one in run])))
         else:
             made.append(Insert(_SQL.insert_assets, json.dumps([_asset(one) for one in run])))
+    if acts:
+        made.append(Insert(_SQL.insert_audit_events, json.dumps([_event(one) for one in acts])))
     return made
+
+
+def _transactions(run: Sequence[Transaction], types: RowTypes) -> list[Insert]:
+    """Transactions with their entries behind them; reversals with force go by themselves."""
+    if any(record.forced for record in run):
+        parts = [list(part) for _, part in groupby(run, lambda record: record.forced)]
+        if len(parts) > 1:
+            return [insert for part in parts for insert in _transactions(part, types)]
+    statement = _SQL.insert_forced_transactions if run[0].forced else _SQL.insert_transactions
+    return [
+        Insert(statement, binary_rows.transactions(run, types.transaction_row)),
+        Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row)),
+    ]
 
 
 def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> None:
@@ -85,4 +103,29 @@ def _asset(record: AssetRecord) -> dict[str, Any]:
         "sequence": record.sequence,
         "created_by": record.created_by,
         "hash": record.hash.hex(),
+    }
+
+
+def _member(record: MemberVersion) -> dict[str, Any]:
+    return {
+        "principal": record.principal,
+        "version": record.version,
+        "status": 1 if record.is_present else 2,
+        "roles": [int(role) for role in record.roles],
+        "account_prefixes": list(record.account_prefixes),
+        "sequence": record.sequence,
+        "created_by": record.created_by,
+        "hash": record.hash.hex(),
+    }
+
+
+def _event(act: Act) -> dict[str, Any]:
+    return {
+        "actor": act.caller.principal,
+        "means": act.caller.means.value,
+        "peer": act.caller.peer,
+        "action": act.action,
+        "subject": act.subject,
+        "sequence": act.sequence,
+        "count": act.times,
     }

@@ -28,6 +28,7 @@ import psycopg
 from psycopg import pq
 
 from ledger_server.domain.accounts import Head
+from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
 from ledger_server.store import rows
@@ -121,15 +122,16 @@ class LaneSession:
         records: Sequence[Record],
         asset_ids: Mapping[str, int],
         bounded: list[tuple[int, int]],
+        acts: Sequence[Act] = (),
     ) -> Batch:
-        """Makes the records ready to be sent; of asset ids by code. Raises DatabaseLost, NotCommitted."""
+        """Makes records and audit ready; of asset ids by code. Raises DatabaseLost, NotCommitted."""
         if self._row_types is None:
             with self._nothing_written():
                 trip = RoundTrip(self.connection)
                 found = trip.ask(_SQL.row_types)
                 trip.go()
                 self._row_types = RowTypes(*found.rows()[0])
-        made = inserts(records, asset_ids, self._row_types)
+        made = inserts(records, asset_ids, self._row_types, acts)
         return Batch(before, after, made, bounded)
 
     @property

@@ -16,6 +16,7 @@ from ledger_server.domain.accounts import (
     Head,
     LedgerRecord,
 )
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import (
     EXAMINED_MAX,
     AccountEntry,
@@ -104,6 +105,22 @@ class Reading:
     def recomputed(self, account: str, at: int) -> dict[str, int]:
         """An account's debit-positive balances by asset code, from all its entries."""
         return {code: int(total) for code, total in self._ask(_SQL.recomputed_balances, name=account, at=at)}
+
+    def member(self, principal: str) -> MemberVersion | None:
+        """A membership in its newest version, present or ended."""
+        found = self._ask(_SQL.member, principal=principal)
+        return rows.member_version(found[0]) if found else None
+
+    def first_tenant_admin(self) -> str:
+        """The member that the ledger was created with; empty for none."""
+        found = self._ask(_SQL.first_member)
+        return str(found[0][0]) if found else ""
+
+    def member_page(self, after: str, at: int, count: int) -> list[MemberVersion]:
+        """Those who are members, in order of principal, after one of them."""
+        return [
+            rows.member_version(row) for row in self._ask(_SQL.member_page, after=after, at=at, count=count)
+        ]
 
     def assets(self, at: int) -> list[AssetRecord]:
         """Every asset, in order of code."""

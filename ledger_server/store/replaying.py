@@ -51,6 +51,9 @@ class StoredHead(NamedTuple):
     record_time: int
     filled: int
     owing_from: int | None
+    account_id_max: int
+    asset_id_max: int
+    has_limits: bool
 
 
 class StoredLedger(NamedTuple):
@@ -112,6 +115,21 @@ class StoredTransaction(NamedTuple):
     salt: bytes
     hash: bytes
     details_digest: bytes | None
+    forced: bool
+
+
+class StoredMember(NamedTuple):
+    """A row of ledger.members."""
+
+    sequence: int
+    principal: str
+    version: int
+    status: int
+    roles: list[int]
+    account_prefixes: list[str]
+    record_time: int
+    created_by: str
+    hash: bytes
 
 
 class StoredEntry(NamedTuple):
@@ -127,7 +145,7 @@ class StoredEntry(NamedTuple):
     balance_after: str
 
 
-StoredRecord = StoredLedger | StoredAsset | StoredAccount | StoredTransaction
+StoredRecord = StoredLedger | StoredAsset | StoredAccount | StoredMember | StoredTransaction
 
 
 class Page(NamedTuple):
@@ -209,6 +227,7 @@ class Journal:
         records += map(StoredLedger._make, self._ask(_SQL.ledger_records, **span))
         records += map(StoredAsset._make, self._ask(_SQL.assets, **span))
         records += map(StoredAccount._make, self._ask(_SQL.accounts, **span))
+        records += map(StoredMember._make, self._ask(_SQL.members, **span))
         reversed_sequences = [row.reverses for row in transactions if row.reverses]
         origins: list[StoredTransaction] = []
         origin_entries: list[StoredEntry] = []

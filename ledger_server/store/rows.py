@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetRecord, Limit
+from ledger_server.domain.members import MemberVersion, Role
 from ledger_server.domain.reads import AccountEntry
 from ledger_server.domain.transactions import Entry, Transaction
 
@@ -94,6 +95,21 @@ def account_version(row: Any, codes: Mapping[int, str]) -> AccountVersion:
     )
 
 
+def member_version(row: Any) -> MemberVersion:
+    """A row of ledger.members."""
+    principal, version, roles, account_prefixes, sequence, record_time, created_by, record_hash = row
+    return MemberVersion(
+        principal,
+        version,
+        tuple(Role(role) for role in roles),
+        tuple(account_prefixes),
+        sequence,
+        micros(record_time),
+        created_by,
+        bytes(record_hash),
+    )
+
+
 def _limit(bounds: Mapping[str, str]) -> Limit:
     low, high = bounds.get("balance_min"), bounds.get("balance_max")
     return Limit(None if low is None else int(low), None if high is None else int(high))
@@ -135,6 +151,7 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         salt,
         record_hash,
         digest,
+        forced,
     ) = row
     return Transaction(
         sequence,
@@ -153,4 +170,5 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         bytes(record_hash),
         reversed_by,
         None if digest is None else bytes(digest),
+        forced,
     )

@@ -81,6 +81,7 @@ KEYS = Pool(
     edges=(" k1\t", "k" * 128, f" {'k' * 128} ", "k" * 129, "k\0"),
 )
 KINDS = Pool("", "", "sale", once_in=25, edges=("k" * 64, "k" * 64, "k" * 65, "\0"))
+FORCES = Pool(False, False, once_in=3, edges=(True,))
 TEXTS = Pool("", "", "", "paid", once_in=15, edges=("é" * 255, "é" * 255, "é" * 256, "a\0b"))
 METADATA = Pool(
     *({}, {}, {}, {}, {"order": "1"}, {"order": "2"}, {"order": "1", "shop": ""}),
@@ -134,7 +135,7 @@ CONTENT = {
         "metadata",
         "external_ref",
     ),
-    "Reverse": ("transaction", "effective_time", "effective_time", "description", "metadata"),
+    "Reverse": ("transaction", "force", "effective_time", "effective_time", "description", "metadata"),
 }
 
 
@@ -248,6 +249,7 @@ class Draw:
             effective_time=TIMES,
             description=TEXTS,
             metadata=METADATA,
+            force=FORCES,
         )
 
     def nearly_the_same(self, method: str, request: Fields, recorded: Fields) -> Request:

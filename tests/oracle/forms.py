@@ -178,5 +178,5 @@ FORMS: dict[str, Any] = {
 }
 # What a request says where it leaves a field out.
 ABSENT: Fields = {name: 0 if isinstance(rule, range) else "" for name, rule in RULES.items()}
-ABSENT |= dict.fromkeys(("atomic", "validate_only", "digest"), False)
+ABSENT |= dict.fromkeys(("atomic", "validate_only", "digest", "force"), False)
 ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": []}

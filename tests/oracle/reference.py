@@ -134,7 +134,7 @@ class Reference:
         key, given = q["idempotency_key"].strip(), micros(q["effective_time"])
         own = {"entries": q["entries"], "kind": q["kind"]}
         if verb == "reverse":
-            own = {"transaction": self.find(book, q["transaction"]).get("sequence", 0)}
+            own = {"transaction": self.find(book, q["transaction"]).get("sequence", 0), "force": q["force"]}
         details = {field: q[field] for field in ("description", "metadata", "external_ref")}
         asked = {"verb": verb, **own, "effective_time": given, **details}
         if key in book["keys"]:
@@ -142,10 +142,11 @@ class Reference:
             agree("IDEMPOTENCY_KEY_REUSED", asked, content, idempotency_key=key, sequence=sequence)
             return {"transaction": book["journal"][sequence], "replayed": True}
         origin = self.mirrored(book, q["transaction"]) if verb == "reverse" else q
-        entries = self.judged(book, origin["entries"])
+        entries = self.judged(book, origin["entries"], q["force"])
         book = deepcopy(book) if q["validate_only"] else book
         shown = {"ledger": book["name"], "kind": origin["kind"], "idempotency_key": key, "entries": entries}
         shown |= details | {"reverses": origin.get("sequence", 0), "reversed_by": 0} | self.record(book)
+        shown["forced"] = q["force"]
         shown["effective_time"] = shown["record_time"] if given is None else given
         book["journal"][shown["sequence"]] = shown
         book["reversed"] |= {shown["reverses"]: shown["sequence"]} if shown["reverses"] else {}
@@ -160,8 +161,8 @@ class Reference:
         refuse(by, "REVERSAL_ALREADY_EXISTS", sequence=sequence, reversed_by=by)
         return origin | {"entries": [entry | {"side": 3 - entry["side"]} for entry in origin["entries"]]}
 
-    def judged(self, book: Fields, entries: list[Fields]) -> list[Fields]:
-        """The entries with their running balances: names, then overflow, then bounds."""
+    def judged(self, book: Fields, entries: list[Fields], force: bool) -> list[Fields]:
+        """The entries with their running balances: names, then overflow, then bounds unless forced."""
         for kind, entry in [(kind, entry) for kind in ("account", "asset") for entry in entries]:
             self.known(book, kind, entry[kind])
         places = [(entry["account"], entry["asset"]) for entry in entries]
@@ -171,7 +172,7 @@ class Reference:
             running[name, asset] += self.signed(book, entry)
             refuse(abs(running[name, asset]) > MOST, "AMOUNT_OVERFLOW", account=name, asset=asset)
             lines.append(entry | {"balance_after": str(running[name, asset])})
-        for (name, asset), after in running.items():
+        for (name, asset), after in () if force else running.items():
             self.judge_bounds(book, name, asset, after)
         return lines
 

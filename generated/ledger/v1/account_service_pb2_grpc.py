@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 
@@ -59,7 +60,8 @@ class AccountServiceStub:
 
 
 class AccountServiceServicer:
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 
@@ -127,7 +129,8 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 

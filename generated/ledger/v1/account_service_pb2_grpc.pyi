@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 
@@ -52,7 +53,8 @@ class AccountServiceStub:
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 
@@ -73,7 +75,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Lists the accounts of a ledger in bytewise order of their names."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The accounts of a ledger. Every error carries google.rpc.ErrorInfo with domain
+    """The accounts of a ledger. Where callers are authenticated, opening needs the
+    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
     "ledger.v1"; docs/errors.md lists the reasons.
     """
 

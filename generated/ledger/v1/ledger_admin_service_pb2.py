@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ledger.v1 import ledger_pb2 as ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$ledger/v1/ledger_admin_service.proto\x12\tledger.v1\x1a\x16ledger/v1/ledger.proto\"8\n\x13\x43reateLedgerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"K\n\x14\x43reateLedgerResponse\x12!\n\x06ledger\x18\x01 \x01(\x0b\x32\x11.ledger.v1.Ledger\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"6\n\x10GetLedgerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x02 \x01(\x03\"6\n\x11GetLedgerResponse\x12!\n\x06ledger\x18\x01 \x01(\x0b\x32\x11.ledger.v1.Ledger\";\n\x12ListLedgersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListLedgersResponse\x12\"\n\x07ledgers\x18\x01 \x03(\x0b\x32\x11.ledger.v1.Ledger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x12\x43reateAssetRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\"V\n\x13\x43reateAssetResponse\x12\x1f\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x10.ledger.v1.Asset\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"`\n\x11ListAssetsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x04 \x01(\x03\"a\n\x12ListAssetsResponse\x12 \n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x10.ledger.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"\x16\n\x14GetServerInfoRequest\"\xca\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x17\n\x0f\x63ontract_digest\x18\x03 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x04 \x01(\t\x12<\n\x06limits\x18\x05 \x03(\x0b\x32,.ledger.v1.GetServerInfoResponse.LimitsEntry\x12:\n\x05\x66lags\x18\x06 \x03(\x0b\x32+.ledger.v1.GetServerInfoResponse.FlagsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a,\n\nFlagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\x32\xe8\x03\n\x12LedgerAdminService\x12O\n\x0c\x43reateLedger\x12\x1e.ledger.v1.CreateLedgerRequest\x1a\x1f.ledger.v1.CreateLedgerResponse\x12\x46\n\tGetLedger\x12\x1b.ledger.v1.GetLedgerRequest\x1a\x1c.ledger.v1.GetLedgerResponse\x12L\n\x0bListLedgers\x12\x1d.ledger.v1.ListLedgersRequest\x1a\x1e.ledger.v1.ListLedgersResponse\x12L\n\x0b\x43reateAsset\x12\x1d.ledger.v1.CreateAssetRequest\x1a\x1e.ledger.v1.CreateAssetResponse\x12I\n\nListAssets\x12\x1c.ledger.v1.ListAssetsRequest\x1a\x1d.ledger.v1.ListAssetsResponse\x12R\n\rGetServerInfo\x12\x1f.ledger.v1.GetServerInfoRequest\x1a .ledger.v1.GetServerInfoResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$ledger/v1/ledger_admin_service.proto\x12\tledger.v1\x1a\x16ledger/v1/ledger.proto\"N\n\x13\x43reateLedgerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0ctenant_admin\x18\x03 \x01(\t\"K\n\x14\x43reateLedgerResponse\x12!\n\x06ledger\x18\x01 \x01(\x0b\x32\x11.ledger.v1.Ledger\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"6\n\x10GetLedgerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x02 \x01(\x03\"6\n\x11GetLedgerResponse\x12!\n\x06ledger\x18\x01 \x01(\x0b\x32\x11.ledger.v1.Ledger\";\n\x12ListLedgersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListLedgersResponse\x12\"\n\x07ledgers\x18\x01 \x03(\x0b\x32\x11.ledger.v1.Ledger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x12\x43reateAssetRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\"V\n\x13\x43reateAssetResponse\x12\x1f\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x10.ledger.v1.Asset\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"`\n\x11ListAssetsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x04 \x01(\x03\"a\n\x12ListAssetsResponse\x12 \n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x10.ledger.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"\x16\n\x14GetServerInfoRequest\"\xca\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x17\n\x0f\x63ontract_digest\x18\x03 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x04 \x01(\t\x12<\n\x06limits\x18\x05 \x03(\x0b\x32,.ledger.v1.GetServerInfoResponse.LimitsEntry\x12:\n\x05\x66lags\x18\x06 \x03(\x0b\x32+.ledger.v1.GetServerInfoResponse.FlagsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a,\n\nFlagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\x32\xe8\x03\n\x12LedgerAdminService\x12O\n\x0c\x43reateLedger\x12\x1e.ledger.v1.CreateLedgerRequest\x1a\x1f.ledger.v1.CreateLedgerResponse\x12\x46\n\tGetLedger\x12\x1b.ledger.v1.GetLedgerRequest\x1a\x1c.ledger.v1.GetLedgerResponse\x12L\n\x0bListLedgers\x12\x1d.ledger.v1.ListLedgersRequest\x1a\x1e.ledger.v1.ListLedgersResponse\x12L\n\x0b\x43reateAsset\x12\x1d.ledger.v1.CreateAssetRequest\x1a\x1e.ledger.v1.CreateAssetResponse\x12I\n\nListAssets\x12\x1c.ledger.v1.ListAssetsRequest\x1a\x1d.ledger.v1.ListAssetsResponse\x12R\n\rGetServerInfo\x12\x1f.ledger.v1.GetServerInfoRequest\x1a .ledger.v1.GetServerInfoResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,33 +38,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._serialized_options = b'8\001'
   _globals['_CREATELEDGERREQUEST']._serialized_start=75
-  _globals['_CREATELEDGERREQUEST']._serialized_end=131
-  _globals['_CREATELEDGERRESPONSE']._serialized_start=133
-  _globals['_CREATELEDGERRESPONSE']._serialized_end=208
-  _globals['_GETLEDGERREQUEST']._serialized_start=210
-  _globals['_GETLEDGERREQUEST']._serialized_end=264
-  _globals['_GETLEDGERRESPONSE']._serialized_start=266
-  _globals['_GETLEDGERRESPONSE']._serialized_end=320
-  _globals['_LISTLEDGERSREQUEST']._serialized_start=322
-  _globals['_LISTLEDGERSREQUEST']._serialized_end=381
-  _globals['_LISTLEDGERSRESPONSE']._serialized_start=383
-  _globals['_LISTLEDGERSRESPONSE']._serialized_end=465
-  _globals['_CREATEASSETREQUEST']._serialized_start=467
-  _globals['_CREATEASSETREQUEST']._serialized_end=532
-  _globals['_CREATEASSETRESPONSE']._serialized_start=534
-  _globals['_CREATEASSETRESPONSE']._serialized_end=620
-  _globals['_LISTASSETSREQUEST']._serialized_start=622
-  _globals['_LISTASSETSREQUEST']._serialized_end=718
-  _globals['_LISTASSETSRESPONSE']._serialized_start=720
-  _globals['_LISTASSETSRESPONSE']._serialized_end=817
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=819
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=841
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=844
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1174
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=1083
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=1128
-  _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._serialized_start=1130
-  _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._serialized_end=1174
-  _globals['_LEDGERADMINSERVICE']._serialized_start=1177
-  _globals['_LEDGERADMINSERVICE']._serialized_end=1665
+  _globals['_CREATELEDGERREQUEST']._serialized_end=153
+  _globals['_CREATELEDGERRESPONSE']._serialized_start=155
+  _globals['_CREATELEDGERRESPONSE']._serialized_end=230
+  _globals['_GETLEDGERREQUEST']._serialized_start=232
+  _globals['_GETLEDGERREQUEST']._serialized_end=286
+  _globals['_GETLEDGERRESPONSE']._serialized_start=288
+  _globals['_GETLEDGERRESPONSE']._serialized_end=342
+  _globals['_LISTLEDGERSREQUEST']._serialized_start=344
+  _globals['_LISTLEDGERSREQUEST']._serialized_end=403
+  _globals['_LISTLEDGERSRESPONSE']._serialized_start=405
+  _globals['_LISTLEDGERSRESPONSE']._serialized_end=487
+  _globals['_CREATEASSETREQUEST']._serialized_start=489
+  _globals['_CREATEASSETREQUEST']._serialized_end=554
+  _globals['_CREATEASSETRESPONSE']._serialized_start=556
+  _globals['_CREATEASSETRESPONSE']._serialized_end=642
+  _globals['_LISTASSETSREQUEST']._serialized_start=644
+  _globals['_LISTASSETSREQUEST']._serialized_end=740
+  _globals['_LISTASSETSRESPONSE']._serialized_start=742
+  _globals['_LISTASSETSRESPONSE']._serialized_end=839
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=841
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=863
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=866
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1196
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=1105
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=1150
+  _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._serialized_start=1152
+  _globals['_GETSERVERINFORESPONSE_FLAGSENTRY']._serialized_end=1196
+  _globals['_LEDGERADMINSERVICE']._serialized_start=1199
+  _globals['_LEDGERADMINSERVICE']._serialized_end=1687
 # @@protoc_insertion_point(module_scope)

@@ -27,19 +27,26 @@ class CreateLedgerRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TENANT_ADMIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The ledger's name; see Ledger.name for its form."""
     description: _builtins.str
     """What it is for; at most 255 characters."""
+    tenant_admin: _builtins.str
+    """The principal that becomes its first member, with the tenant-admin's role:
+    record 2 of the journal. Must be given where callers are authenticated;
+    empty for none. See Member.principal for its form.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
+        tenant_admin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "tenant_admin", b"tenant_admin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

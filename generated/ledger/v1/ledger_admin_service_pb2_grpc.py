@@ -74,7 +74,7 @@ class LedgerAdminServiceServicer:
     def CreateLedger(self, request, context):
         """Creates a ledger. The name is its own idempotency key: the same content
         again answers the ledger with `replayed` set, other content ALREADY_EXISTS
-        with reason LEDGER_ALREADY_EXISTS.
+        with reason LEDGER_ALREADY_EXISTS. Only for platform-admins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +89,9 @@ class LedgerAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLedgers(self, request, context):
-        """Lists the ledgers in bytewise order of their names.
+        """Lists the ledgers in bytewise order of their names. Only for platform-admins,
+        who are answered names, record times and creators, and nothing of what is in
+        them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,14 +36,17 @@ class LedgerAdminServiceStub:
     CreateLedger: _grpc.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.CreateLedgerRequest, _ledger_admin_service_pb2.CreateLedgerResponse]
     """Creates a ledger. The name is its own idempotency key: the same content
     again answers the ledger with `replayed` set, other content ALREADY_EXISTS
-    with reason LEDGER_ALREADY_EXISTS.
+    with reason LEDGER_ALREADY_EXISTS. Only for platform-admins.
     """
     GetLedger: _grpc.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.GetLedgerRequest, _ledger_admin_service_pb2.GetLedgerResponse]
     """Answers one ledger with its head, or NOT_FOUND with reason
     LEDGER_NOT_FOUND.
     """
     ListLedgers: _grpc.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.ListLedgersRequest, _ledger_admin_service_pb2.ListLedgersResponse]
-    """Lists the ledgers in bytewise order of their names."""
+    """Lists the ledgers in bytewise order of their names. Only for platform-admins,
+    who are answered names, record times and creators, and nothing of what is in
+    them.
+    """
     CreateAsset: _grpc.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.CreateAssetRequest, _ledger_admin_service_pb2.CreateAssetResponse]
     """Creates an asset in a ledger. The code is its own idempotency key: the same
     scale again answers the asset with `replayed` set, another one
@@ -62,14 +65,17 @@ class LedgerAdminServiceAsyncStub(LedgerAdminServiceStub):
     CreateLedger: _aio.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.CreateLedgerRequest, _ledger_admin_service_pb2.CreateLedgerResponse]  # type: ignore[assignment]
     """Creates a ledger. The name is its own idempotency key: the same content
     again answers the ledger with `replayed` set, other content ALREADY_EXISTS
-    with reason LEDGER_ALREADY_EXISTS.
+    with reason LEDGER_ALREADY_EXISTS. Only for platform-admins.
     """
     GetLedger: _aio.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.GetLedgerRequest, _ledger_admin_service_pb2.GetLedgerResponse]  # type: ignore[assignment]
     """Answers one ledger with its head, or NOT_FOUND with reason
     LEDGER_NOT_FOUND.
     """
     ListLedgers: _aio.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.ListLedgersRequest, _ledger_admin_service_pb2.ListLedgersResponse]  # type: ignore[assignment]
-    """Lists the ledgers in bytewise order of their names."""
+    """Lists the ledgers in bytewise order of their names. Only for platform-admins,
+    who are answered names, record times and creators, and nothing of what is in
+    them.
+    """
     CreateAsset: _aio.UnaryUnaryMultiCallable[_ledger_admin_service_pb2.CreateAssetRequest, _ledger_admin_service_pb2.CreateAssetResponse]  # type: ignore[assignment]
     """Creates an asset in a ledger. The code is its own idempotency key: the same
     scale again answers the asset with `replayed` set, another one
@@ -91,7 +97,7 @@ class LedgerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_admin_service_pb2.CreateLedgerResponse, _abc.Awaitable[_ledger_admin_service_pb2.CreateLedgerResponse]]:
         """Creates a ledger. The name is its own idempotency key: the same content
         again answers the ledger with `replayed` set, other content ALREADY_EXISTS
-        with reason LEDGER_ALREADY_EXISTS.
+        with reason LEDGER_ALREADY_EXISTS. Only for platform-admins.
         """
 
     @_abc_1.abstractmethod
@@ -110,7 +116,10 @@ class LedgerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_admin_service_pb2.ListLedgersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_admin_service_pb2.ListLedgersResponse, _abc.Awaitable[_ledger_admin_service_pb2.ListLedgersResponse]]:
-        """Lists the ledgers in bytewise order of their names."""
+        """Lists the ledgers in bytewise order of their names. Only for platform-admins,
+        who are answered names, record times and creators, and nothing of what is in
+        them.
+        """
 
     @_abc_1.abstractmethod
     def CreateAsset(

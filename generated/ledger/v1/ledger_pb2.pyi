@@ -397,7 +397,8 @@ class Entry(_message.Message):
     """The asset's code."""
     balance_after: _builtins.str
     """The account's balance in this asset right after this entry, in minor units
-    and in the account's normal sense; may carry '-'.
+    and in the account's normal sense; may carry '-'. Empty in what a write
+    answers to a caller who may not read.
     """
     def __init__(
         self,
@@ -456,6 +457,7 @@ class Transaction(_message.Message):
     REVERSES_FIELD_NUMBER: _builtins.int
     REVERSED_BY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     sequence: _builtins.int
@@ -486,9 +488,13 @@ class Transaction(_message.Message):
     """
     hash: _builtins.bytes
     """The chained SHA-256 of its record; see docs/chain.md."""
+    forced: _builtins.bool
+    """True of a reversal that was asked for with force; see ReverseRequest.force."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
-        """Its lines, in the caller's order."""
+        """Its lines, in the caller's order. A caller whose membership is narrowed to
+        accounts sees the lines of those only.
+        """
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
@@ -521,10 +527,11 @@ class Transaction(_message.Message):
         reverses: _builtins.int = ...,
         reversed_by: _builtins.int = ...,
         hash: _builtins.bytes = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "forced", b"forced", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -385,10 +385,13 @@ class ReverseOperation(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """See ReverseRequest.idempotency_key."""
     description: _builtins.str
     """See ReverseRequest.description."""
+    force: _builtins.bool
+    """See ReverseRequest.force."""
     @_builtins.property
     def transaction(self) -> _ledger_pb2.TransactionName:
         """The transaction to reverse; its key may be that of an earlier operation of
@@ -411,10 +414,11 @@ class ReverseOperation(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         description: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "force", b"force", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,12 +598,18 @@ class ReverseRequest(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     idempotency_key: _builtins.str
     """See PostRequest.idempotency_key."""
     description: _builtins.str
     """Free text; at most 255 characters."""
+    force: _builtins.bool
+    """Pass over balance bounds (balance_min, balance_max). Needs the role
+    FORCE_REVERSER, else PERMISSION_DENIED with reason ROLE_REQUIRED; part of the
+    content that a repeated key is compared by, and of the record.
+    """
     @_builtins.property
     def transaction(self) -> _ledger_pb2.TransactionName:
         """The transaction to reverse."""
@@ -621,10 +631,11 @@ class ReverseRequest(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         description: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "idempotency_key", b"idempotency_key", "ledger", b"ledger", "metadata", b"metadata", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "force", b"force", "idempotency_key", b"idempotency_key", "ledger", b"ledger", "metadata", b"metadata", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

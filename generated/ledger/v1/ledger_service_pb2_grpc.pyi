@@ -37,7 +37,10 @@ class LedgerServiceStub:
     FAILED_PRECONDITION with reason SEQUENCE_NOT_REACHED. Give a write's sequence
     to a later read to see your own write on any server.
 
-    A request is judged in this order: form, authorisation, idempotency key,
+    Where callers are authenticated, each method needs a role in the ledger (see
+    Role); what is not the caller's to know answers as what does not exist.
+
+    A request is judged in this order: authorisation, form, idempotency key,
     state. A refused request leaves nothing behind and burns no key. Every error
     carries google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons. UNAVAILABLE, ABORTED and RESOURCE_EXHAUSTED may be tried again with
@@ -84,7 +87,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     FAILED_PRECONDITION with reason SEQUENCE_NOT_REACHED. Give a write's sequence
     to a later read to see your own write on any server.
 
-    A request is judged in this order: form, authorisation, idempotency key,
+    Where callers are authenticated, each method needs a role in the ledger (see
+    Role); what is not the caller's to know answers as what does not exist.
+
+    A request is judged in this order: authorisation, form, idempotency key,
     state. A refused request leaves nothing behind and burns no key. Every error
     carries google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons. UNAVAILABLE, ABORTED and RESOURCE_EXHAUSTED may be tried again with
@@ -127,7 +133,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     FAILED_PRECONDITION with reason SEQUENCE_NOT_REACHED. Give a write's sequence
     to a later read to see your own write on any server.
 
-    A request is judged in this order: form, authorisation, idempotency key,
+    Where callers are authenticated, each method needs a role in the ledger (see
+    Role); what is not the caller's to know answers as what does not exist.
+
+    A request is judged in this order: authorisation, form, idempotency key,
     state. A refused request leaves nothing behind and burns no key. Every error
     carries google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons. UNAVAILABLE, ABORTED and RESOURCE_EXHAUSTED may be tried again with

@@ -32,7 +32,7 @@ select found.*
 from json_array_elements_text(%(keys)s::json) as asked (key)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= asked.key
@@ -47,7 +47,7 @@ select found.*
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and transactions.sequence = asked.sequence
@@ -107,6 +107,34 @@ cross join lateral (
     order by version desc
     limit 1
 ) as newest;
+
+-- name: members_by_principals
+-- The newest versions of memberships, present or ended; principals come as a JSON list.
+select newest.*
+from json_array_elements_text(%(principals)s::json) as asked (principal)
+cross join lateral (
+    select principal, version, roles, account_prefixes, sequence, record_time, created_by, hash
+    from ledger.members
+    where ledger_id = %(ledger_id)s
+        and members.principal = asked.principal
+    order by version desc
+    limit 1
+) as newest;
+
+-- name: tenant_admins
+-- The newest versions of all who are or were tenant-admins.
+select newest.*
+from ledger.members as once
+cross join lateral (
+    select principal, version, roles, account_prefixes, sequence, record_time, created_by, hash
+    from ledger.members
+    where ledger_id = %(ledger_id)s
+        and members.principal = once.principal
+    order by version desc
+    limit 1
+) as newest
+where once.ledger_id = %(ledger_id)s
+    and 7 = any (once.roles);
 
 -- name: assets
 -- Every asset of the ledger: they are few, and a lane keeps them.
@@ -202,6 +230,26 @@ from json_to_recordset(%(rows)s::json) as account (
     metadata jsonb, created_by text, salt text, hash text
 );
 
+-- name: insert_members
+-- Versions of memberships, in order of sequence.
+insert into ledger.members (
+    ledger_id, principal, version, status, roles, account_prefixes, sequence, record_time, created_by, hash
+)
+select %(ledger_id)s::bigint, principal, version, status, roles, account_prefixes, sequence,
+    %(record_time)s::timestamptz, created_by, decode(hash, 'hex')
+from json_to_recordset(%(rows)s::json) as member (
+    principal text, version integer, status smallint, roles smallint[], account_prefixes text[],
+    sequence bigint, created_by text, hash text
+);
+
+-- name: insert_audit_events
+-- Who did what of this batch, beside its records.
+insert into ledger.audit_events (ledger_id, actor, means, peer, action, subject, sequence, count, refused)
+select %(ledger_id)s::bigint, actor, means, left(peer, 255), action, left(subject, 1024), sequence, count, ''
+from json_to_recordset(%(rows)s::json) as event (
+    actor text, means text, peer text, action text, subject text, sequence bigint, count integer
+);
+
 -- name: row_types
 -- The numbers of the types that rows are sent as; this database gave them.
 select 'ledger.transaction_row'::regtype::oid::bigint, 'ledger.entry_row'::regtype::oid::bigint;
@@ -216,6 +264,16 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash
 from unnest(%(rows)s::ledger.transaction_row[]);
 
+-- name: insert_forced_transactions
+-- Reversals with force, in order of sequence.
+insert into ledger.transactions (
+    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
+    reverses, description, metadata, external_ref, salt, hash, forced
+)
+select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash, true
+from unnest(%(rows)s::ledger.transaction_row[]);
+
 -- name: insert_entries
 -- The entries of the transactions just inserted.
 insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount, balance_after)
@@ -228,7 +286,9 @@ select hash from ledger.transactions where ledger_id = %(ledger_id)s and sequenc
 union all
 select hash from ledger.accounts where ledger_id = %(ledger_id)s and sequence = %(sequence)s
 union all
-select hash from ledger.assets where ledger_id = %(ledger_id)s and sequence = %(sequence)s;
+select hash from ledger.assets where ledger_id = %(ledger_id)s and sequence = %(sequence)s
+union all
+select hash from ledger.members where ledger_id = %(ledger_id)s and sequence = %(sequence)s;
 
 -- name: backend_pid
 -- Which backend serves this connection, so that a dead connection's can be ended.

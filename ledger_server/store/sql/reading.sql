@@ -32,6 +32,46 @@ where name > %(after)s
 order by name
 limit %(count)s;
 
+-- name: member
+-- A membership in its newest version, present or ended.
+select principal, version, roles, account_prefixes, sequence, record_time, created_by, hash
+from ledger.members
+where ledger_id = %(ledger_id)s
+    and principal = %(principal)s
+order by version desc
+limit 1;
+
+-- name: first_member
+-- The member that the ledger was created with: its second record, of the same moment as its first.
+select principal
+from ledger.members
+where ledger_id = %(ledger_id)s
+    and sequence = 2
+    and record_time = (select record_time from ledger.ledgers where ledger_id = %(ledger_id)s);
+
+-- name: member_page
+-- Those who are members at a sequence, in order of principal.
+select newest.*
+from (
+    select principal
+    from ledger.members
+    where ledger_id = %(ledger_id)s
+        and principal > %(after)s
+        and version = 1
+    order by principal
+) as asked
+cross join lateral (
+    select principal, version, roles, account_prefixes, sequence, record_time, created_by, hash
+    from ledger.members
+    where ledger_id = %(ledger_id)s
+        and members.principal = asked.principal
+        and sequence <= %(at)s
+    order by version desc
+    limit 1
+) as newest
+where cardinality(newest.roles) > 0
+limit %(count)s;
+
 -- name: assets
 -- Every asset of the ledger at a sequence.
 select asset_id, code, scale, sequence, record_time, created_by, hash
@@ -260,7 +300,7 @@ where (%(kind)s::text is null or kind = %(kind)s)
 select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effective_time,
     recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
     recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
-    recorded.details_digest, coalesce(reversal.sequence, 0)
+    recorded.details_digest, recorded.forced is not null, coalesce(reversal.sequence, 0)
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select *

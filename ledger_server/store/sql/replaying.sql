@@ -13,7 +13,8 @@ select set_config('ledger.id', %(ledger_id)s::text, false);
 
 -- name: head
 -- The head, with what the fences keep beside it.
-select sequence, hash, (extract(epoch from record_time) * 1000000)::bigint, filled, owing_from
+select sequence, hash, (extract(epoch from record_time) * 1000000)::bigint, filled, owing_from,
+    account_id_max, asset_id_max, has_limits
 from ledger.heads
 where ledger_id = %(ledger_id)s;
 
@@ -32,7 +33,7 @@ limit %(count)s;
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence > %(after)s
@@ -67,12 +68,22 @@ where ledger_id = %(ledger_id)s
     and sequence <= %(until)s
 order by sequence, account_id;
 
+-- name: members
+-- Versions of memberships in record order.
+select sequence, principal, version, status, roles, account_prefixes,
+    (extract(epoch from record_time) * 1000000)::bigint, created_by, hash
+from ledger.members
+where ledger_id = %(ledger_id)s
+    and sequence > %(after)s
+    and sequence <= %(until)s
+order by sequence;
+
 -- name: origins
 -- The transactions that a page's reversals reverse.
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence = any(%(sequences)s);
@@ -109,6 +120,11 @@ from (
     union all
     select min(sequence)
     from ledger.accounts
+    where ledger_id = %(ledger_id)s
+        and sequence > (select sequence from head)
+    union all
+    select min(sequence)
+    from ledger.members
     where ledger_id = %(ledger_id)s
         and sequence > (select sequence from head)
     union all

@@ -1,0 +1,44 @@
+"""Who calls: a principal, how it was proved, and from where.
+
+A principal is the string that names who calls, and `created_by` of what it records:
+
+    certificate   its SPIFFE id or first URI SAN as it stands, else `dns:` and its first DNS SAN
+    token         `jwt:` and the token's `sub`
+    API key       the principal that the key was made for
+    none          `anonymous`, where no authentication is configured
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+# Who calls where nobody is asked.
+ANONYMOUS = "anonymous"
+
+
+class Means(Enum):
+    """How a principal was proved."""
+
+    OPEN = "open"
+    CERTIFICATE = "certificate"
+    TOKEN = "token"
+    API_KEY = "api_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A principal, the means that proved it, and the address it calls from, as gRPC writes it.
+
+    `key_ledger` is the name of the only ledger an API key is good for; None is any.
+    """
+
+    principal: str
+    means: Means
+    peer: str
+    key_ledger: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody was asked: no authentication is configured, and everything is allowed."""
+        return self.means is Means.OPEN

@@ -1,0 +1,113 @@
+"""Narrowed memberships: what lies outside the caller's accounts is as if it were not there.
+
+A name that is not covered is answered as a name that does not exist, in the same words;
+what would show more than the covered accounts is refused with MEMBERSHIP_NARROWED, which
+tells nothing but the caller's own prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from ledger_server.domain.permissions import EVERYTHING, Access, Permission
+from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.rpc.authorising import role_required
+
+
+def refuse_uncovered(access: Access, ledger: str, accounts: Iterable[str]) -> None:
+    """Raises AccountNotFound, as a read would for a name that is not there."""
+    if access.is_narrowed:
+        for account in accounts:
+            if not access.covers(account):
+                raise AccountNotFound(f"no account {account!r} in ledger {ledger!r}", account=account)
+
+
+def refuse_whole(access: Access, what: str) -> None:
+    """Raises MembershipNarrowed for what is of the whole ledger."""
+    if access.is_narrowed:
+        raise _narrowed(access, f"{what} is of the whole ledger")
+
+
+def refuse_opening(access: Access, accounts: Iterable[str]) -> None:
+    """Raises MembershipNarrowed for an account that is to be opened elsewhere."""
+    if access.is_narrowed and not all(access.covers(account) for account in accounts):
+        raise _narrowed(access, "an account to open lies outside")
+
+
+def refuse_listing(access: Access, account: str | None, prefix: str | None) -> None:
+    """Raises MembershipNarrowed for a list that is not of covered accounts only."""
+    if not access.is_narrowed:
+        return
+    if account is not None:
+        is_covered = access.covers(account)
+    else:
+        is_covered = bool(prefix) and access.covers_all_below(prefix or "")
+    if not is_covered:
+        raise _narrowed(access, "a list must name an account or a prefix that is covered")
+
+
+DraftT = TypeVar("DraftT", PostDraft, ReverseDraft)
+
+
+def allowed(access: Access, ledger: str, draft: DraftT) -> DraftT:
+    """The draft as it may be submitted. Raises refusals."""
+    if access is EVERYTHING:
+        return draft
+    judged = allowed_draft(access, ledger, draft)
+    if isinstance(judged, Refusal):
+        raise judged
+    return judged  # type: ignore[return-value]
+
+
+def allowed_draft(
+    access: Access, ledger: str, draft: PostDraft | ReverseDraft
+) -> PostDraft | ReverseDraft | Refusal:
+    """The draft as it may be submitted, or why it may not."""
+    if isinstance(draft, PostDraft):
+        if not access.allows(Permission.POST):
+            return role_required(Permission.POST)
+        for line in draft.entries if access.is_narrowed else ():
+            if not access.covers(line.account):
+                return AccountNotFound(
+                    f"no account {line.account!r} in ledger {ledger!r}; create it first", account=line.account
+                )
+        return draft
+    needed = Permission.FORCE_REVERSE if draft.force else Permission.REVERSE
+    if not access.allows(needed):
+        return role_required(needed)
+    return replace(draft, within=access.account_prefixes) if access.is_narrowed else draft
+
+
+def allowed_drafts(
+    access: Access, ledger: str, drafts: Sequence[PostDraft | ReverseDraft | Refusal]
+) -> Sequence[PostDraft | ReverseDraft | Refusal]:
+    """A batch's drafts, a refusal in the place of each that may not be submitted."""
+    if access is EVERYTHING:
+        return drafts
+    return [draft if isinstance(draft, Refusal) else allowed_draft(access, ledger, draft) for draft in drafts]
+
+
+def first_denied(access: Access, drafts: Sequence[PostDraft | ReverseDraft | Refusal]) -> NotPermitted | None:
+    """The first of a batch's operations that the caller has no permission for."""
+    if access is EVERYTHING:
+        return None
+    return next((draft for draft in drafts if isinstance(draft, NotPermitted)), None)
+
+
+def shown(access: Access, recorded: Transaction) -> Transaction | None:
+    """A transaction as the caller may see it: with covered entries only; None where there is none."""
+    if not access.is_narrowed:
+        return recorded
+    entries = tuple(entry for entry in recorded.entries if access.covers(entry.account.name))
+    return recorded._replace(entries=entries) if entries else None
+
+
+def _narrowed(access: Access, why: str) -> MembershipNarrowed:
+    prefixes = ", ".join(access.account_prefixes)
+    return MembershipNarrowed(
+        f"{why}, and the caller's membership is narrowed to {prefixes}",
+        account_prefixes=",".join(access.account_prefixes),
+    )
