@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import DIGITS_MAX
+from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX
 
@@ -16,6 +17,7 @@ BALANCES_PER_BATCH_MAX = 1_000
 LIMITS_PER_ACCOUNT_MAX = 1_000
 PAGE_SIZE_DEFAULT = 20
 PAGE_SIZE_MAX = 1_000
+AUDIT_PAGE_SIZE_DEFAULT = 100
 PAGE_BYTES_MAX = 3 * 1024 * 1024
 # A plain stub accepts 4 MiB; an answer stays below it with room for framing.
 ANSWER_BYTES_MAX = 3_584 * 1024
@@ -27,6 +29,28 @@ VIOLATIONS_MAX = 20
 MESSAGE_TEXT_BYTES_MAX = 512
 SHORT_MESSAGE_TEXT_BYTES_MAX = 120
 
+# Calls and connections; docs/operations.md has the reasons. A call's headers as HTTP/2 counts
+# them: names, values, and 32 bytes for each.
+HEADERS_BYTES_MAX = 16 * 1024
+CONNECTIONS_MAX = 4_096
+CALLS_PER_CONNECTION_MAX = 512
+# Open watches of health; each is a little memory and no thread.
+WATCHES_MAX = 1_000
+# How long a call's message may be on its way, and how long where half of the calls are in flight.
+MESSAGE_WAIT_MS_MAX = 20_000
+MESSAGE_WAIT_CROWDED_MS_MAX = 5_000
+# A message from here on is large; of all that are being served together there may be so many bytes.
+LARGE_MESSAGE_BYTES_MIN = 64 * 1024
+LARGE_BYTES_IN_FLIGHT_MAX = 32 * 1024 * 1024
+# What a call has that names no deadline, and what it has that names a longer one.
+DEADLINE_MS_DEFAULT = 30_000
+DEADLINE_MS_MAX = 300_000
+HANDSHAKE_MS_MAX = 5_000
+PING_INTERVAL_MS_MIN = 30_000
+CONNECTION_IDLE_MS_MAX = 120_000
+CONNECTION_AGE_MS_MAX = 300_000
+CONNECTION_GRACE_MS = 60_000
+
 PUBLISHED: dict[str, int] = {
     "message_bytes_max": MESSAGE_BYTES_MAX,
     "operations_per_batch_max": OPERATIONS_MAX,
@@ -37,6 +61,8 @@ PUBLISHED: dict[str, int] = {
     "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,
     "page_size_default": PAGE_SIZE_DEFAULT,
     "page_size_max": PAGE_SIZE_MAX,
+    "audit_page_size_default": AUDIT_PAGE_SIZE_DEFAULT,
+    "account_prefixes_per_member_max": ACCOUNT_PREFIXES_MAX,
     "page_bytes_max": PAGE_BYTES_MAX,
     "answer_bytes_max": ANSWER_BYTES_MAX,
     "transactions_examined_max": EXAMINED_MAX,
@@ -51,4 +77,18 @@ PUBLISHED: dict[str, int] = {
     "metadata_key_length_max": names.METADATA_KEY_LENGTH_MAX,
     "metadata_value_length_max": names.METADATA_VALUE_LENGTH_MAX,
     "metadata_bytes_max": names.METADATA_BYTES_MAX,
+    "headers_bytes_max": HEADERS_BYTES_MAX,
+    "connections_max": CONNECTIONS_MAX,
+    "calls_per_connection_max": CALLS_PER_CONNECTION_MAX,
+    "watches_max": WATCHES_MAX,
+    "message_wait_ms_max": MESSAGE_WAIT_MS_MAX,
+    "message_wait_crowded_ms_max": MESSAGE_WAIT_CROWDED_MS_MAX,
+    "large_message_bytes_min": LARGE_MESSAGE_BYTES_MIN,
+    "large_bytes_in_flight_max": LARGE_BYTES_IN_FLIGHT_MAX,
+    "deadline_ms_default": DEADLINE_MS_DEFAULT,
+    "deadline_ms_max": DEADLINE_MS_MAX,
+    "handshake_ms_max": HANDSHAKE_MS_MAX,
+    "ping_interval_ms_min": PING_INTERVAL_MS_MIN,
+    "connection_idle_ms_max": CONNECTION_IDLE_MS_MAX,
+    "connection_age_ms_max": CONNECTION_AGE_MS_MAX,
 }

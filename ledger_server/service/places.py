@@ -6,6 +6,7 @@ import threading
 from typing import Generic, TypeVar
 
 from ledger_server.domain.refusals import Refusal
+from ledger_server.service import deadlines
 
 AnswerT = TypeVar("AnswerT")
 
@@ -34,8 +35,13 @@ class Place(Generic[AnswerT]):
         return self._answer is not None
 
     def wait(self) -> AnswerT:
-        """Waits for the answer; raises it where it is a refusal. A worker settles every place it takes."""
-        self._gate.acquire()
+        """Waits for the answer; raises it where it is a refusal, DeadlineExceeded where it comes too late.
+
+        A worker settles every place it takes.
+        """
+        left_s = deadlines.left_s()
+        if not self._gate.acquire(timeout=-1 if left_s is None else left_s):
+            raise deadlines.passed()
         self._gate.release()
         if isinstance(self._answer, Refusal):
             raise self._answer

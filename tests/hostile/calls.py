@@ -1,4 +1,6 @@
-"""Valid calls of every method: each is answered OK, whatever was called before.
+"""Valid calls: each is answered OK, whatever was called before.
+
+A method that none is written for here is called with anything that has its shape.
 
 Two kinds of callers make them, `valid` and `bent`, with keys and names of their own,
 so that a bent call never takes away what a valid one needs.
@@ -13,12 +15,15 @@ from callers import lines, post_operation, reverse_operation, transaction_name
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from hostile.anything import anything
 from hostile.ground import LEDGERS, ORIGINS, Ground
-from hostile.methods import METHODS
+from hostile.methods import METHODS, Method
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import member_service_pb2 as members_pb
 
 # Keys and names come again, so that replays are as frequent as records.
 _NAMES = 200
@@ -34,9 +39,16 @@ class Calls:
         self._ground = ground
         self._side = side
 
-    def make(self, name: str) -> Message:
+    @classmethod
+    def is_written(cls, method: Method) -> bool:
+        """Whether what is made of the method is valid; else it is only well-formed."""
+        return hasattr(cls, method.name)
+
+    def make(self, method: Method) -> Message:
         """A request of the method."""
-        made = getattr(self, name)()
+        if not self.is_written(method):
+            return anything(self._draw, method.request)
+        made = getattr(self, method.name)()
         assert isinstance(made, Message)
         return made
 
@@ -75,7 +87,9 @@ class Calls:
 
     def CreateLedger(self) -> Message:
         number = self._draw.randrange(_NAMES // 10)
-        return admin_pb.CreateLedgerRequest(name=f"{self._side}:{number}", description=f"the {number}th")
+        return admin_pb.CreateLedgerRequest(
+            name=f"{self._side}:{number}", description=f"the {number}th", tenant_admin="jwt:somebody"
+        )
 
     def CreateAsset(self) -> Message:
         number = self._draw.randrange(_NAMES // 4)
@@ -175,6 +189,12 @@ class Calls:
     def ListAssets(self) -> Message:
         token = self._draw.choice(["", self._ground.tokens["ListAssets"]])
         return admin_pb.ListAssetsRequest(ledger=LEDGERS[0], page_token=token)
+
+    def ListMembers(self) -> Message:
+        return members_pb.ListMembersRequest(ledger=self._ledger(), page_size=self._draw.choice([0, 1, 50]))
+
+    def ListAPIKeys(self) -> Message:
+        return keys_pb.ListAPIKeysRequest(ledger=self._ledger(), page_size=self._draw.choice([0, 1, 50]))
 
     def GetServerInfo(self) -> Message:
         return admin_pb.GetServerInfoRequest()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
+from hostile.callers_of import ANYBODY, caller, who_may
 from hostile.calls import Calls
 from hostile.ground import Ground
 from hostile.methods import METHODS, Method
 from hostile.mutations import bent
 from hostile.values import METADATA
+
+from ledger_server.rpc.limits import HEADERS_BYTES_MAX
 
 VALID = "valid"
 OVERSIZE = "oversize"
@@ -47,20 +50,30 @@ class Case:
     is_hurried: bool = False
     cancel_after_s: float | None = None
     mutation: str = ""
+    caller: str = ANYBODY
 
     @property
     def is_plain(self) -> bool:
-        """Valid bytes, sent as one sends them."""
-        return self.kind == VALID and not self.is_hurried and not self.metadata
+        """Valid bytes, sent as one sends them, by who may."""
+        is_allowed = self.caller in (ANYBODY, who_may(self.method))
+        return self.kind == VALID and not self.is_hurried and not self.metadata and is_allowed
 
     @property
     def has_long_metadata(self) -> bool:
-        """More than gRPC takes: 8 KiB are always taken, 16 KiB never."""
-        return sum(len(name) + len(value) + 32 for name, value in self.metadata) > 8_192
+        """As much as gRPC may refuse, with what it adds itself."""
+        return sum(len(name) + len(value) + 32 for name, value in self.metadata) > HEADERS_BYTES_MAX - 1_024
 
 
-def case(seed: str, number: int, ground: Ground) -> Case:
-    """The case of this number: about 40 of 100 are valid but for one fault, 30 are valid."""
+def case(seed: str, number: int, ground: Ground, *, is_asked: bool = False) -> Case:
+    """The case of this number, made by anybody, or by somebody where the server asks who calls."""
+    made = _case(seed, number, ground)
+    if not is_asked:
+        return made
+    return replace(made, caller=caller(Random(f"{seed} {number} caller"), made.method))
+
+
+def _case(seed: str, number: int, ground: Ground) -> Case:
+    """About 40 of 100 are valid but for one fault, 30 are valid."""
     draw = Random(f"{seed} {number}")
     method = draw.choice(METHODS)
     made = _bytes(draw, number, method, ground)
@@ -81,12 +94,13 @@ def _bytes(draw: Random, number: int, method: Method, ground: Ground) -> Case:
         return Case(number, method, kind, messages, path, mutation=mutation)
 
     if chance < 0.30:
-        return made(VALID, _valid(draw, method, ground, VALID))
+        kind = VALID if Calls.is_written(method) else "well-formed"
+        return made(kind, _valid(draw, method, ground, VALID))
     if chance < 0.35:
         # Whatever stands in the books decides.
         return made("well-formed", _valid(draw, method, ground, "bent"))
     if chance < 0.75:
-        message = Calls(draw, ground, "bent").make(method.name)
+        message = Calls(draw, ground, "bent").make(method)
         mutation, data = bent(draw, ground, message)
         return made("one mutation", data, mutation=mutation)
     if chance < 0.85:
@@ -108,7 +122,7 @@ def _bytes(draw: Random, number: int, method: Method, ground: Ground) -> Case:
 
 
 def _valid(draw: Random, method: Method, ground: Ground, side: str) -> bytes:
-    return Calls(draw, ground, side).make(method.name).SerializeToString(deterministic=True)
+    return Calls(draw, ground, side).make(method).SerializeToString(deterministic=True)
 
 
 def _with_metadata(draw: Random, made: Case) -> Case:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from random import Random
 
@@ -20,6 +20,16 @@ _LISTEN_S = 0.3
 def frame(kind: int, body: bytes = b"", *, flags: int = 0, stream: int = 0) -> bytes:
     """An HTTP/2 frame (RFC 9113, section 4.1)."""
     return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+
+def frames(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The kind, flags, stream and body of each whole frame."""
+    while len(data) >= 9:
+        size = int.from_bytes(data[:3], "big")
+        if len(data) < 9 + size:
+            return
+        yield data[3], data[4], int.from_bytes(data[5:9], "big"), data[9 : 9 + size]
+        data = data[9 + size :]
 
 
 def header(name: bytes, value: bytes) -> bytes:

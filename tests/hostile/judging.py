@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
+from hostile.callers_of import NOBODY, STRANGER
 from hostile.cases import NO_MESSAGE, OVERSIZE, UNKNOWN_METHOD, Case
 from hostile.sending import Answer
 from ledger.v1 import ledger_service_pb2 as pb
@@ -22,6 +23,8 @@ ANSWER_BYTES_MAX = 3_584 * 1024
 ALLOWED = {
     "INVALID_ARGUMENT",
     "NOT_FOUND",
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
     "ALREADY_EXISTS",
     "FAILED_PRECONDITION",
     "ABORTED",
@@ -35,6 +38,8 @@ GRPC_S_OWN = {
     NO_MESSAGE: {"UNIMPLEMENTED"},
     OVERSIZE: {"RESOURCE_EXHAUSTED"},
 }
+# Bytes that are no message are no call that anybody could make.
+_TOLD_TO_NOBODY = {"UNAUTHENTICATED", "INVALID_ARGUMENT"}
 # What a hurried caller's own side makes up.
 HURRIED = {"DEADLINE_EXCEEDED", "CANCELLED"}
 # The health protocol's own word for a service that it does not know (grpc.health.v1).
@@ -58,6 +63,7 @@ class Judge:
         found = [] if answer.code == "OK" else list(_of_an_error(case, answer))
         if answer.code == "OK":
             found += _of_an_answer(case, answer)
+        found += _of_a_caller(case, answer)
         if any(needle in data for needle in self._needles for data in _everything(answer)):
             found.append("the answer holds a secret")
         return found
@@ -105,6 +111,16 @@ def _of_an_answer(case: Case, answer: Answer) -> Iterator[str]:
         if result.HasField("status"):
             status = Status.FromString(result.status.SerializeToString())
             yield from (f"an operation: {fault}" for fault in _of_a_status(status))
+
+
+def _of_a_caller(case: Case, answer: Answer) -> Iterator[str]:
+    """Who is nobody is told so, and who is a stranger is told nothing."""
+    if not case.path.startswith("/ledger.v1.") or answer.code in HURRIED:
+        return
+    if case.caller == NOBODY and answer.code not in _TOLD_TO_NOBODY and not _is_another_s(case, answer):
+        yield f"nobody was told {answer.code}: {answer.text!r}"
+    if case.caller == STRANGER and answer.code == "OK" and case.method.name != "GetServerInfo":
+        yield "a stranger was let in"
 
 
 def _of_an_error(case: Case, answer: Answer) -> Iterator[str]:

@@ -55,9 +55,9 @@ class Hostage:
 
 
 @contextmanager
-def hostage(database: Database, folder: Path) -> Iterator[Hostage]:
-    """Serves the database from a process of its own until the block ends."""
-    server = Server(folder / "server.log", ["--database-url", database.app_url])
+def hostage(database: Database, folder: Path, *arguments: str) -> Iterator[Hostage]:
+    """Serves the database from a process of its own, with these options more, until the block ends."""
+    server = Server(folder / "server.log", ["--database-url", database.app_url, *arguments])
     server.start()
     assert server.process is not None
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hostile.cases import Case, case
-from hostile.ground import Ground, opened
+from hostile.ground import Ground
 from hostile.judging import Judge
 from hostile.process import Hostage, Look, Watch
 from hostile.sending import Answer, Callers
@@ -26,18 +26,19 @@ class Outcome:
     looks: list[Look] = field(default_factory=list)
 
 
-def run(hostage: Hostage, seed: str, calls: int, secrets: list[str]) -> Outcome:
-    """Opens the books and sends so many cases of the seed; ends early where too much is wrong."""
-    ground = opened(hostage, seed)
+def run(
+    hostage: Hostage, ground: Ground, seed: str, calls: int, secrets: list[str], tokens: Mapping[str, str]
+) -> Outcome:
+    """Sends so many cases of the seed; ends early where too much is wrong. Tokens: the server asks."""
     outcome = Outcome(seed, ground, Judge([ground.canary, *secrets]))
 
     def cases() -> Iterator[Case]:
         for number in range(calls):
             if len(outcome.faults) >= _FAULTS_MAX:
                 return
-            yield case(seed, number, ground)
+            yield case(seed, number, ground, is_asked=bool(tokens))
 
-    with Callers(hostage.target) as callers, Watch(hostage) as watch:
+    with Callers(hostage.target, tokens) as callers, Watch(hostage) as watch:
 
         def heard(case: Case, answer: Answer) -> None:
             watch.answers += 1
@@ -53,7 +54,7 @@ def told(seed: str, case: Case, fault: str) -> str:
     sent = " | ".join(_hex(message) for message in case.messages)
     return (
         f"{fault}\n  seed {seed!r}, case {case.number}: {case.kind} {case.mutation}\n"
-        f"  {case.path} metadata={case.metadata!r:.500}"
+        f"  {case.path} by {case.caller or 'anybody'} metadata={case.metadata!r:.500}"
         f" timeout={case.timeout_s} cancel={case.cancel_after_s}\n"
         f"  bytes {sent}"
     )

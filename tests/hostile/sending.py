@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ class Answer:
     took_s: float
 
 
-def send(channel: grpc.Channel, case: Case) -> Answer:
+def send(channel: grpc.Channel, case: Case, token: str = "") -> Answer:
     """Makes one call. A stream that never ends is left after its first answer, which is its OK."""
     start = time.monotonic()
-    call = _begin(channel, case)
+    call = _begin(channel, case, token)
     if case.cancel_after_s is not None:
         time.sleep(case.cancel_after_s)
         call.cancel()
@@ -67,8 +67,9 @@ def send(channel: grpc.Channel, case: Case) -> Answer:
     )
 
 
-def _begin(channel: grpc.Channel, case: Case) -> Any:
-    options = {"timeout": case.timeout_s, "metadata": case.metadata}
+def _begin(channel: grpc.Channel, case: Case, token: str) -> Any:
+    shown = (("authorization", f"Bearer {token}"),) if token else ()
+    options = {"timeout": case.timeout_s, "metadata": case.metadata + shown}
     if case.method.is_request_stream:
         return channel.stream_stream(case.path)(iter(case.messages), **options)
     if case.method.is_response_stream and len(case.messages) == 1:
@@ -87,7 +88,8 @@ def _pairs(metadata: Any) -> Pairs:
 class Callers:
     """Threads that take case after case; who has odd metadata uses connections of their own."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, tokens: Mapping[str, str]) -> None:
+        self._tokens = tokens
         self._ends = ExitStack()
         self._plain = [self._channel(target) for _ in range(_CHANNELS)]
         self._odd = [self._channel(target) for _ in range(_CHANNELS)]
@@ -110,7 +112,8 @@ class Callers:
                     case = next(cases, None)
                 if case is None:
                     return
-                answer = send((self._odd if case.metadata else self._plain)[mine], case)
+                channel = (self._odd if case.metadata else self._plain)[mine]
+                answer = send(channel, case, self._tokens.get(case.caller, ""))
                 with hearing:
                     heard(case, answer)
 

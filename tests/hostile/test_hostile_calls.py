@@ -14,7 +14,9 @@ from statistics import median
 import pytest
 from callers import Teller
 from clusters import Database
-from hostile.ground import is_in_the_vault
+from hostile.callers_of import Issued, enrol
+from hostile.calls import Calls
+from hostile.ground import is_in_the_vault, opened
 from hostile.methods import METHODS
 from hostile.process import ENVIRONMENT_SECRET, Hostage, hostage
 from hostile.run import Outcome, run
@@ -35,6 +37,10 @@ PATIENCE_S = 60.0
 GROWTH_MAX_BYTES = 300 << 20
 THREADS_GROWTH_MAX = 24
 FILES_GROWTH_MAX = 8
+_MET_BY_ANYBODY = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION"}
+_MET_BY_CALLERS = {"INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED"}
+# What a call is answered that was looked at, and not only its form.
+_JUDGED = {"OK", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "ABORTED"}
 
 
 @pytest.mark.timeout(120)
@@ -42,6 +48,21 @@ def test_hostile_calls_break_and_tell_and_keep_nothing(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _attack(database, tmp_path, monkeypatch, capsys, _seed(SEED), QUICK)
+
+
+@pytest.mark.timeout(180)
+def test_hostile_calls_of_a_server_that_asks_who_calls(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _attack(database, tmp_path, monkeypatch, capsys, _seed(SEED), QUICK, Issued(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_hostile_calls_of_a_server_that_asks_at_length(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _attack(database, tmp_path, monkeypatch, capsys, _seed(f"{SEED} asking"), CI, Issued(tmp_path))
 
 
 @pytest.mark.slow
@@ -66,6 +87,7 @@ def _attack(
     capsys: pytest.CaptureFixture[str],
     seed: str,
     calls: int,
+    issued: Issued | None = None,
 ) -> None:
     in_the_environment = f"secret-{secrets.token_hex(8)}"
     monkeypatch.setenv(ENVIRONMENT_SECRET, in_the_environment)
@@ -73,28 +95,43 @@ def _attack(
     assert isinstance(in_the_url, str)
     told = [in_the_environment, in_the_url]
 
-    with hostage(database, folder) as server:
-        outcome = run(server, seed, calls, told)
+    with hostage(database, _made(folder, "books")) as server:
+        ground = opened(server, seed)
+        if issued is not None:
+            enrol(server)
+            for name, value in issued.environment.items():
+                monkeypatch.setenv(name, value)
+    with hostage(database, _made(folder, "attacked"), *(issued.arguments if issued else ())) as server:
+        outcome = run(server, ground, seed, calls, told, issued.tokens if issued else {})
         with capsys.disabled():
             print(f"\n{calls:,} hostile calls, seed {seed!r}\n{outcome.judge.table()}")
             print(f"grew by {_growth(outcome, 'resident_bytes') / 2**20:.0f} MiB")
         assert not outcome.faults, "\n".join(outcome.faults)
-        _check_power(outcome)
+        _check_power(outcome, is_asked=issued is not None)
         _check_growth(outcome)
-        _check_books(server)
-        assert is_in_the_vault(server, outcome.ground)
         log = server.log()
     _check_log(log, [outcome.ground.canary, *told])
+    with hostage(database, _made(folder, "after")) as server:
+        _check_books(server)
+        assert is_in_the_vault(server, outcome.ground)
 
 
-def _check_power(outcome: Outcome) -> None:
+def _made(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
+
+
+def _check_power(outcome: Outcome, *, is_asked: bool) -> None:
     """A method that was never answered OK was never reached; a refusal that was never met never looked at."""
     histogram = outcome.judge.histogram
 
     assert set(histogram) == {method.name for method in METHODS}
-    assert all(counts["OK"] for counts in histogram.values()), outcome.judge.table()
+    for method in METHODS:
+        told = {"OK"} if Calls.is_written(method) else _JUDGED
+        assert told & set(histogram[method.name]), f"{method.name}\n{outcome.judge.table()}"
     met = {code for counts in histogram.values() for code in counts}
-    assert met >= {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION"}, met
+    assert met >= (_MET_BY_CALLERS if is_asked else _MET_BY_ANYBODY), met
 
 
 def _check_growth(outcome: Outcome) -> None:

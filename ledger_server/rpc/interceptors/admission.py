@@ -5,6 +5,7 @@ INTERNAL to bytes that do not parse, and takes every open stream for a worker. H
 a call is admitted only while fewer than the limit are in flight; the others are
 answered OVERLOADED by a small pool of their own, so that saying no never waits
 behind the work. While the server drains, new calls are answered SHUTTING_DOWN.
+An admitted call has its message in time, and an end to its waiting, or it is over.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from typing import Any
 import grpc
 
 from ledger_server.domain.refusals import Overloaded, Refusal, ShuttingDown, ValidationFailed, Violation
+from ledger_server.rpc import limits
 from ledger_server.rpc.answering import abort
+from ledger_server.rpc.interceptors.large_messages import LargeMessages, Unread
+from ledger_server.rpc.interceptors.silence import Silence
+from ledger_server.service import deadlines
 
 # A call that comes while gRPC closes its doors is told CANCELLED and no more.
 QUIET_S = 0.1
 _REFUSING_THREADS = 2
 _STREAM_THREADS = 4
 _WATCH_THREADS = 4
+# No caller means a century.
+_NO_DEADLINE_S = 100 * 365 * 86_400.0
 # Health must answer when nothing else does; its Watch holds no thread.
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection."
@@ -71,9 +78,18 @@ class Admission(grpc.ServerInterceptor):
         self._streams = ThreadPoolExecutor(_STREAM_THREADS, thread_name_prefix="stream")
         # A watcher holds one only until it was told, but may be slow to send and to read.
         self._watches = ThreadPoolExecutor(_WATCH_THREADS, thread_name_prefix="watch")
+        self._large = LargeMessages()
+        self._watches_open = 0
+        self._watches_lock = threading.Lock()
+        # Others need the room once half of it is taken.
+        self._silence = Silence(lambda: pool.in_flight * 2 >= in_flight_max)
         self._draining = False
         # When a call last came while draining, by the monotonic clock.
         self._last_came = 0.0
+
+    def start(self) -> None:
+        """Begins to look for calls that stay silent."""
+        self._silence.start()
 
     def drain(self) -> None:
         """From now on every new call is answered SHUTTING_DOWN."""
@@ -86,7 +102,9 @@ class Admission(grpc.ServerInterceptor):
         return not self._pool.in_flight and time.monotonic() - self._last_came > QUIET_S
 
     def close(self) -> None:
-        """Ends the refusing threads."""
+        """Ends the threads."""
+        self._silence.close()
+        self._large.close()
         self._refusing.shutdown(wait=False)
         self._streams.shutdown(wait=False)
         self._watches.shutdown(wait=False)
@@ -101,7 +119,7 @@ class Admission(grpc.ServerInterceptor):
         if handler is None:
             return None
         if details.method.startswith(_HEALTH):
-            return _parsing(handler) if handler.unary_stream is None else self._on_watches(handler)
+            return self._on_calls(handler) if handler.unary_stream is None else self._on_watches(handler)
         if details.method.startswith(_REFLECTION):
             return self._on_streams(handler)
         if self._draining:
@@ -117,7 +135,36 @@ class Admission(grpc.ServerInterceptor):
                     in_flight_max=self._in_flight_max,
                 ),
             )
-        return _parsing(handler)
+        return self._on_calls(handler)
+
+    def _on_calls(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        """The unary handler, with bytes that do not parse answered INVALID_ARGUMENT.
+
+        As of a stream of requests, so that the wait for the one message can be watched.
+        """
+        behave = handler.unary_unary
+        if behave is None:
+            return handler
+
+        def receive(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            request = self._silence.message(requests, context)
+            deadlines.begin(_within_s(context.time_remaining()))
+            if isinstance(request, Unread):
+                return receive_large(request, context)
+            _refuse_garbage(request, context)
+            return behave(request, context)
+
+        def receive_large(unread: Unread, context: grpc.ServicerContext) -> Any:
+            try:
+                with self._large.read(unread) as request:
+                    _refuse_garbage(request, context)
+                    return behave(request, context)
+            except Overloaded as refusal:
+                abort(context, refusal)
+
+        return grpc.stream_unary_rpc_method_handler(
+            receive, _or_unread(_or_garbage(handler.request_deserializer)), handler.response_serializer
+        )
 
     def _on_streams(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         stream = handler.stream_stream
@@ -143,14 +190,35 @@ class Admission(grpc.ServerInterceptor):
 
         # How gRPC runs a stream is written on its function: `wraps` keeps it.
         @wraps(stream)
-        def watch(request: Any, context: grpc.ServicerContext, *more: Any) -> Any:
+        def watch(requests: Iterator[Any], context: grpc.ServicerContext, *more: Any) -> Any:
+            request = self._silence.message(requests, context)
             _refuse_garbage(request, context)
+            self._count_watch(context)
             return stream(request, context, *more)
 
         watch.experimental_thread_pool = self._watches  # type: ignore[attr-defined]
-        return grpc.unary_stream_rpc_method_handler(
+        return grpc.stream_stream_rpc_method_handler(
             watch, _or_garbage(handler.request_deserializer), handler.response_serializer
         )
+
+    def _count_watch(self, context: grpc.ServicerContext) -> None:
+        with self._watches_lock:
+            has_room = self._watches_open < limits.WATCHES_MAX
+            self._watches_open += has_room
+        if not has_room:
+            abort(
+                context,
+                Overloaded(
+                    f"{limits.WATCHES_MAX} watches are open already; use Check, or try again later",
+                    watches_max=limits.WATCHES_MAX,
+                ),
+            )
+        if not context.add_callback(self._end_watch):
+            self._end_watch()
+
+    def _end_watch(self) -> None:
+        with self._watches_lock:
+            self._watches_open -= 1
 
     def _refusal(
         self, handler: grpc.RpcMethodHandler[Any, Any], refusal: Refusal
@@ -164,19 +232,11 @@ class Admission(grpc.ServerInterceptor):
         return grpc.stream_unary_rpc_method_handler(refuse, None, handler.response_serializer)
 
 
-def _parsing(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-    """The unary handler, with bytes that do not parse answered INVALID_ARGUMENT."""
-    parse, behave = handler.request_deserializer, handler.unary_unary
-    if behave is None:
-        return handler
-
-    def behave_or_refuse(request: Any, context: grpc.ServicerContext) -> Any:
-        _refuse_garbage(request, context)
-        return behave(request, context)
-
-    return grpc.unary_unary_rpc_method_handler(
-        behave_or_refuse, _or_garbage(parse), handler.response_serializer
-    )
+def _within_s(asked_s: float) -> float:
+    """How long a call may wait: as it asked, within bounds; gRPC has no deadline as one in 292 years."""
+    if asked_s > _NO_DEADLINE_S:
+        return limits.DEADLINE_MS_DEFAULT / 1_000
+    return min(asked_s, limits.DEADLINE_MS_MAX / 1_000)
 
 
 def _or_garbage(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -193,7 +253,20 @@ def _or_garbage(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] 
     return parse_or_garbage
 
 
+def _or_unread(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """The parser, which leaves a large message as it came."""
+    if parse is None:
+        return None
+
+    def parse_or_leave(data: bytes) -> Any:
+        return Unread(data, parse) if len(data) >= limits.LARGE_MESSAGE_BYTES_MIN else parse(data)
+
+    return parse_or_leave
+
+
 def _refuse_garbage(request: Any, context: grpc.ServicerContext) -> None:
+    if request is None:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the call has no message; it takes one")
     if isinstance(request, _Garbage):
         abort(
             context,
