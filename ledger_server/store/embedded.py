@@ -45,6 +45,7 @@ from .data_directory import (
     take_lock,
 )
 from .leftovers import remove_stale_lock_files, stop_leftover
+from .server_settings import DISCREET, LOCAL, PORT
 from .sizing import settings_for, this_machine
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres", "default_data_dir", "make_ephemeral_data_dir"]
@@ -52,7 +53,6 @@ __all__ = ["EmbeddedError", "EmbeddedPostgres", "default_data_dir", "make_epheme
 log = logging.getLogger(__name__)
 
 SUPERUSER = "postgres"
-PORT = 5432  # Names the socket file; nothing listens on TCP.
 SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 to 108 bytes, by system.
 START_DEADLINE_S = 600.0  # A crash recovery of max_wal_size takes well under a minute.
 OBSTACLE_DEADLINE_S = 15.0  # For a killed server's last processes to let go of its memory.
@@ -61,14 +61,6 @@ RESTART_PAUSE_MAX_S = 5.0
 PASSING_OBSTACLES = (b"FATAL:  lock file ", b"pre-existing shared memory block")
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-LOCAL = {
-    "listen_addresses": "",
-    "port": str(PORT),
-    "unix_socket_permissions": "0700",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "lc_messages": "C",
-}
 
 
 class EmbeddedPostgres:
@@ -83,7 +75,8 @@ class EmbeddedPostgres:
         self._user = user
         self._ephemeral = ephemeral
         self._books = data_dir / f"pg{binaries.major}"
-        self._settings = {**settings_for(this_machine(data_dir)), **LOCAL, **DURABLE, **settings}
+        fitting = settings_for(this_machine(data_dir))
+        self._settings = {**fitting, **LOCAL, **DISCREET, **DURABLE, **settings}
         self._socket_dir = self._books
         self._lock_file: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -93,7 +93,7 @@ def _role_problems(connection: psycopg.Connection[Any]) -> Iterator[str]:
         select
             session_user as name,
             coalesce(bool_or(rolsuper), false) as is_superuser,
-            coalesce(bool_or(rolbypassrls), false) as bypasses,
+            coalesce(bool_or(rolbypassrls or rolname = 'ledger_backup'), false) as bypasses,
             exists (
                 select from pg_class
                 where relnamespace = to_regnamespace('ledger')
@@ -109,7 +109,10 @@ def _role_problems(connection: psycopg.Connection[Any]) -> Iterator[str]:
     if role.is_superuser:
         yield f"The role {role.name} is a superuser, or may become one: nothing would hold it back. {advice}"
     elif role.bypasses:
-        yield f"The role {role.name} has BYPASSRLS, or may become a role that has: {advice}"
+        yield (
+            f"The role {role.name} has BYPASSRLS, or may become a role that has or that backs up every "
+            f"ledger: it would read them all. {advice}"
+        )
     elif role.owns_tables:
         yield f"The role {role.name} owns the ledger's tables, or may become their owner. {advice}"
 

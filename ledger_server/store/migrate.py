@@ -12,6 +12,7 @@ that is newer than the code is refused, because the code cannot know what it mea
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,12 +26,24 @@ from psycopg import errors, sql
 
 from .session_probe import check_session
 
+log = logging.getLogger(__name__)
+
 SERVER_VERSION_MIN = 15
 ROLES = {
-    "ledger_owner": "nologin",
-    "ledger_app": "login nosuperuser nobypassrls",
-    "ledger_read": "nologin",
+    "ledger_owner": "create role ledger_owner nologin",
+    "ledger_app": "create role ledger_app login nosuperuser nobypassrls",
+    "ledger_read": "create role ledger_read nologin",
+    "ledger_backup": "create role ledger_backup nologin",
 }
+# What each may do with the database, as PostgreSQL's privileges are called.
+DATABASE_PRIVILEGES = (
+    ("ledger_owner", "create", "grant create on database {} to ledger_owner"),
+    ("ledger_owner", "connect", "grant connect on database {} to ledger_owner"),
+    ("ledger_app", "connect", "grant connect on database {} to ledger_app"),
+    ("ledger_app", "temporary", "grant temporary on database {} to ledger_app"),
+    ("ledger_read", "connect", "grant connect on database {} to ledger_read"),
+    ("ledger_backup", "connect", "grant connect on database {} to ledger_backup"),
+)
 LOCK = (0x6C65, 0x6467)  # "le", "dg": the two-key space, which no ledger's lane uses.
 LOCK_TIMEOUT_MIGRATOR = "60s"  # For another migrator to finish.
 LOCK_TIMEOUT_DDL = "5s"  # A waiting ALTER blocks every query behind it, so it waits briefly.
@@ -170,36 +183,49 @@ def apply_migrations(
 
 
 def _prepare_roles(connection: Connection, app_password: str | None) -> None:
-    """Creates the roles, lets this user act as the owner, and opens the database to all three."""
-    for role, attributes in ROLES.items():
+    """Creates the roles, lets this user act as the owner, and opens the database to all of them."""
+    for role, creating in ROLES.items():
         known = connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone()
         if known is None:
             # Roles belong to the whole cluster: another database's migrator may be faster.
             with suppress(errors.DuplicateObject, errors.UniqueViolation):
-                connection.execute(sql.SQL("create role {} " + attributes).format(sql.Identifier(role)))
+                connection.execute(creating)
+    _let_backups_bypass(connection)
     # Version 16 separates being a member of a role from acting as it.
     act = "set" if connection.info.server_version >= 160000 else "member"
     may = connection.execute("select pg_has_role(current_user, 'ledger_owner', %s)", (act,)).fetchone()
     if may != (True,):
         connection.execute("grant ledger_owner to current_user")
-    for role, privilege in (
-        ("ledger_owner", "create"),
-        ("ledger_owner", "connect"),
-        ("ledger_app", "connect"),
-        ("ledger_app", "temporary"),
-        ("ledger_read", "connect"),
-    ):
+    database = sql.Identifier(connection.info.dbname)
+    for role, privilege, granting in DATABASE_PRIVILEGES:
         has = connection.execute(
             "select has_database_privilege(%s, current_database(), %s)", (role, privilege)
         ).fetchone()
         if has != (True,):
-            database = sql.Identifier(connection.info.dbname)
-            connection.execute(
-                sql.SQL("grant " + privilege + " on database {} to {}").format(database, sql.Identifier(role))
-            )
+            connection.execute(sql.SQL(granting).format(database))
     if app_password is not None:
         hashed = connection.pgconn.encrypt_password(app_password.encode(), b"ledger_app", b"scram-sha-256")
         connection.execute(sql.SQL("alter role ledger_app password {}").format(hashed.decode()))
+
+
+def _let_backups_bypass(connection: Connection) -> None:
+    """Gives ledger_backup BYPASSRLS, or says what its user must do where this one may not give it."""
+    bypasses = connection.execute(
+        "select from pg_roles where rolname = 'ledger_backup' and rolbypassrls"
+    ).fetchone()
+    if bypasses is not None:
+        return
+    try:
+        connection.execute("alter role ledger_backup bypassrls")
+    except errors.InsufficientPrivilege:
+        log.warning(
+            "ledger_backup has no BYPASSRLS, which %s may not give: dump with pg_dump --enable-row-security, "
+            "or have a superuser run `alter role ledger_backup bypassrls`",
+            connection.info.user,
+        )
+    except errors.InternalError_:
+        # Another database's migrator changes the same role at this moment.
+        pass
 
 
 def _prepare_schema(connection: Connection) -> None:

@@ -404,3 +404,42 @@ def test_sizes_follow_the_machine_and_leave_most_of_it() -> None:
     assert small["max_wal_size"] == "128MB"
     assert large["shared_buffers"] == "2048MB"
     assert large["max_wal_size"] == "4096MB"
+
+
+QUOTED = "zq-what-is-in-the-books"
+# As PostgreSQL is set unless it is told otherwise, and as somebody who looks for a fault would set it.
+CARELESS = {
+    "log_min_error_statement": "error",
+    "log_error_verbosity": "default",
+    "log_parameter_max_length_on_error": "-1",
+    "log_statement": "all",
+    "log_parameter_max_length": "-1",
+}
+
+
+@pytest.mark.parametrize("settings", [{}, CARELESS], ids=["ours", "careless"])
+def test_its_log_quotes_nothing_of_what_is_in_the_books(data_dir: Path, settings: dict[str, str]) -> None:
+    with EmbeddedPostgres.start(data_dir, settings=settings) as postgres:
+        _be_refused(postgres)
+    log = (data_dir / "postgres.log").read_text()
+
+    # It says what was refused, and by which constraint.
+    assert 'violates check constraint "things_price_check"' in log
+    assert 'violates unique constraint "things_pkey"' in log
+    assert (QUOTED in log) == bool(settings)
+
+
+def _be_refused(postgres: EmbeddedPostgres) -> None:
+    """A row, a key, a statement and its values, each in an error of its own."""
+    with psycopg.connect(postgres.owner_url, autocommit=True) as connection:
+        connection.execute("create table things (name text primary key, price integer check (price > 0))")
+        connection.execute("insert into things values (%s, 1)", (QUOTED,))
+        for statement, values in (
+            ("insert into things values (%s, 0)", (QUOTED,)),
+            ("insert into things values (%s, 1)", (QUOTED,)),
+            ("select 1 / %s from things where name = %s", (0, QUOTED)),
+            (f'select 1 / 0 as "{QUOTED}"', ()),
+            ("do $$ begin perform %s / 0; end $$", None),
+        ):
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement.encode(), values)

@@ -117,7 +117,7 @@ def a_record_that_is_not_the_next(book: RawBook) -> None:
 @refused("records_continue")
 def a_record_at_the_head(book: RawBook) -> None:
     with book.writing(1):
-        book.accounts((FUNDED, 9, "late", 1, None))
+        book.accounts((FUNDED, 4, "late", 1, None))
 
 
 @refused("records_continue")
@@ -147,14 +147,14 @@ def a_record_of_another_time_than_the_heads(book: RawBook) -> None:
 @refused("accounts_ledger_id_sequence_key")
 def two_accounts_at_one_sequence_and_none_at_another(book: RawBook) -> None:
     with book.writing(3):
-        book.accounts((NEXT, 8, "a", 1, None), (NEXT, 9, "b", 1, None), (NEXT + 2, 10, "c", 1, None))
+        book.accounts((NEXT, 4, "a", 1, None), (NEXT, 5, "b", 1, None), (NEXT + 2, 6, "c", 1, None))
 
 
 @refused("records_continue")
 def an_account_at_an_old_sequence_and_none_at_the_next(book: RawBook) -> None:
     # 3 is an asset's, so that no key of the accounts is in the way.
     with book.writing(2):
-        book.accounts((3, 9, "late", 1, None), (NEXT + 1, 10, "later", 1, None))
+        book.accounts((3, 4, "late", 1, None), (NEXT + 1, 5, "later", 1, None))
 
 
 @refused("records_continue")
@@ -282,7 +282,7 @@ def entries_added_once_more(book: RawBook) -> None:
 @refused("entries_belong")
 def entries_of_an_accounts_record(book: RawBook) -> None:
     with book.writing(1):
-        book.accounts((NEXT, 9, "late", 1, None))
+        book.accounts((NEXT, 4, "late", 1, None))
         sale(book)
 
 
@@ -529,10 +529,10 @@ def vouching_for_a_history_that_was_rolled_back_to_a_savepoint(book: RawBook) ->
     with book.writing():
         book.run("savepoint before")
         book.move(1)
-        book.accounts((NEXT, 9, "late", 1, None))
+        book.accounts((NEXT, 4, "late", 1, None))
         book.run("rollback to before")
         book.move(1)
-        book.accounts((NEXT, 9, "late", 1, None))
+        book.accounts((NEXT, 4, "late", 1, None))
         book.vouch_here((WALLET, USD))
 
 
@@ -586,7 +586,7 @@ def an_effective_time_that_no_client_can_read(book: RawBook) -> None:
 @refused("accounts_ledger_id_name_version_key")
 def an_account_of_a_name_that_is_taken(book: RawBook) -> None:
     with book.writing(1):
-        book.accounts((NEXT, 9, "cash", 1, None))
+        book.accounts((NEXT, 4, "cash", 1, None))
 
 
 @refused("account_versions_continue")
@@ -599,6 +599,37 @@ def a_version_that_skips_one(book: RawBook) -> None:
 def a_version_of_another_type(book: RawBook) -> None:
     with book.writing(1):
         book.accounts((NEXT, CASH, "cash", 2, None), version=2)
+
+
+@refused("account_ids_continue")
+def an_account_number_that_skips_one(book: RawBook) -> None:
+    with book.writing(1):
+        book.accounts((NEXT, WALLET + 2, "late", 1, None))
+
+
+@refused("account_ids_continue")
+def account_numbers_that_skip_one_between_them(book: RawBook) -> None:
+    with book.writing(2):
+        book.accounts((NEXT, WALLET + 1, "late", 1, None), (NEXT + 1, WALLET + 3, "later", 1, None))
+
+
+@refused("asset_ids_continue")
+def an_asset_number_that_skips_one(book: RawBook) -> None:
+    with book.writing(1):
+        book.assets((NEXT, EUR + 2, "CHF"))
+
+
+@refused("head_starts_at_one")
+def a_ledger_that_has_given_numbers_of_accounts(book: RawBook) -> None:
+    with book.connection.transaction():
+        found = book.run("insert into ledger.directory (name) values (gen_random_uuid()) returning ledger_id")
+        (ledger_id,) = found.fetchone() or (0,)
+        book.name_session(ledger_id)
+        book.run(
+            "insert into ledger.heads (ledger_id, sequence, hash, record_time, account_id_max)"
+            " values (%s, 1, %s, now(), 9)",
+            [ledger_id, b"\x00" * 32],
+        )
 
 
 # shadows -----------------------------------------------------------------------------------
@@ -778,21 +809,37 @@ def test_not_even_the_owner_changes_or_removes_what_is_recorded(
     statements = (
         f"update ledger.{relation} set {CHANGES[relation]} where ledger_id = {book.id}",
         f"delete from ledger.{relation} where ledger_id = {book.id}",
-        f"truncate ledger.{relation} cascade",
     )
     for statement in statements:
         with pytest.raises(errors.CheckViolation) as refusal:
             owner.execute(statement.encode())
 
         assert refusal.value.diag.constraint_name == "append_only"
+    cannot_be_emptied(owner, relation)
 
 
 def test_a_head_is_never_removed(book: RawBook, owner: psycopg.Connection[Any]) -> None:
-    for statement in (f"delete from ledger.heads where ledger_id = {book.id}", "truncate ledger.heads"):
-        with pytest.raises(errors.CheckViolation) as refusal:
-            owner.execute(statement.encode())
+    with pytest.raises(errors.CheckViolation) as refusal:
+        owner.execute(f"delete from ledger.heads where ledger_id = {book.id}".encode())
 
-        assert refusal.value.diag.constraint_name == "append_only"
+    assert refusal.value.diag.constraint_name == "append_only"
+    cannot_be_emptied(owner, "heads")
+
+
+def cannot_be_emptied(owner: psycopg.Connection[Any], relation: str) -> None:
+    """TRUNCATE is refused for want of the right, and once the owner gave himself that, by a trigger."""
+    truncate = f"truncate ledger.{relation} cascade".encode()
+    with pytest.raises(errors.InsufficientPrivilege):
+        owner.execute(truncate)
+    # The right is gone again with the database transaction that was refused.
+    given = (
+        "do $$ begin execute (select 'grant truncate on ' || string_agg('ledger.' || relname, ', ')"
+        " || ' to ledger_owner' from pg_class where relnamespace = 'ledger'::regnamespace and relkind = 'r');"
+        f" truncate ledger.{relation} cascade; end $$"
+    )
+    with pytest.raises(errors.CheckViolation) as refusal:
+        owner.execute(given.encode())
+    assert refusal.value.diag.constraint_name == "append_only"
 
 
 @pytest.mark.parametrize(
@@ -807,6 +854,8 @@ def test_a_head_is_never_removed(book: RawBook, owner: psycopg.Connection[Any]) 
         "insert into ledger.directory (ledger_id, name) overriding system value values (1000000, 'taken')",
         "set session_replication_role = replica",
         "set role ledger_owner",
+        "update ledger.heads set account_id_max = 99",
+        "update ledger.heads set has_limits = false",
         "create table ledger.mine (id bigint)",
         "create function ledger.mine() returns integer language sql as 'select 1'",
         "create trigger mine before update on ledger.heads for each row"
@@ -841,9 +890,11 @@ def test_no_function_of_ours_is_everybodys(book: RawBook) -> None:
 
     assert open_ones == []
     assert sorted(name for (name,) in ours) == [
+        "audit",
         "balance_checksum",
         "checkpoint_digest",
         "discard_checkpoints",
+        "find_api_key",
         "vouch",
         "write_checkpoint",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from clusters import APP_PASSWORD, Cluster, Database, fast_directory
 from proxies import PoolingProxy
 from psycopg import conninfo
+from torture.processes import until
 
-from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
+from ledger_server.app import App
+from ledger_server.config import Config
+from ledger_server.store.database import Database as StoreDatabase
+from ledger_server.store.embedded import EmbeddedPostgres
 from ledger_server.store.interlock import Interlock, SharedSession, check, check_session
 from ledger_server.store.migrate import migrate, newest_migration
 
@@ -22,7 +27,8 @@ from ledger_server.store.migrate import migrate, newest_migration
 @pytest.fixture(scope="module")
 def migrated() -> Iterator[Path]:
     """The data directory of a server that can be started with settings of a test's own."""
-    data_dir = make_ephemeral_data_dir(fast_directory())
+    # Not an ephemeral one: while no server runs, others would remove it as left over.
+    data_dir = Path(tempfile.mkdtemp(prefix="ledger-interlock-", dir=fast_directory()))
     with EmbeddedPostgres.start(data_dir) as postgres:
         migrate(postgres.owner_url)
     yield data_dir
@@ -106,6 +112,7 @@ def test_a_superuser_who_acts_as_the_service_role_is_refused(database: Database)
     ("attributes", "sentence"),
     [
         ("in role ledger_app bypassrls", "BYPASSRLS"),
+        ("in role ledger_app, ledger_backup", "would read them all"),
         ("in role ledger_app, ledger_owner", "owns the ledger's tables"),
         ("in role ledger_app superuser", "superuser"),
     ],
@@ -115,6 +122,20 @@ def test_a_role_that_nothing_holds_back_is_refused(
 ) -> None:
     with role(database, attributes) as url, psycopg.connect(url) as connection:
         assert sentence in problems(connection)
+
+
+def test_a_role_that_may_back_up_is_refused_though_it_bypasses_nothing(database: Database) -> None:
+    """Where BYPASSRLS could not be given, a policy shows ledger_backup every ledger."""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute("alter role ledger_backup nobypassrls")
+        try:
+            with (
+                role(database, "in role ledger_app, ledger_backup") as url,
+                psycopg.connect(url) as connection,
+            ):
+                assert "would read them all" in problems(connection)
+        finally:
+            owner.execute("alter role ledger_backup bypassrls")
 
 
 def test_a_role_that_may_become_a_superuser_is_refused(database: Database) -> None:
@@ -208,6 +229,129 @@ def test_a_migrator_behind_such_a_proxy_is_refused_too(migrated: Path) -> None:
         pytest.raises(SharedSession),
     ):
         migrate(proxy.url)
+
+
+# the service ----------------------------------------------------------------------------------
+
+# What is wrong with a database that the service is pointed at, by what a URL can say.
+UNSERVABLE = {
+    "synchronous_commit": ("-c synchronous_commit=off", "Set synchronous_commit = on"),
+    "row_security": ("-c row_security=off", "Set row_security = on"),
+}
+
+
+def refusal_to_serve(url: str) -> str:
+    """What the service says that does not start, and that it listens nowhere."""
+    app = App(Config(listen="127.0.0.1:0", database_url=url))
+    with pytest.raises((Interlock, SharedSession)) as refusal:
+        app.start()
+    assert app.port == 0
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("setting", UNSERVABLE)
+def test_the_service_does_not_start_on_a_session_that_is_set_to_lie(database: Database, setting: str) -> None:
+    options, advice = UNSERVABLE[setting]
+
+    assert advice in refusal_to_serve(conninfo.make_conninfo(database.app_url, options=options))
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_the_service_does_not_start_on_a_server_that_is_set_to_lose_the_books(
+    migrated: Path, setting: str
+) -> None:
+    with EmbeddedPostgres.start(migrated, settings={setting: "off"}) as postgres:
+        assert f"Set {setting} = on" in refusal_to_serve(postgres.url("postgres", "ledger_app"))
+
+
+def test_the_service_does_not_start_on_a_standby(migrated: Path) -> None:
+    signal = next(migrated.glob("pg*")) / "standby.signal"
+    signal.touch()
+    try:
+        with EmbeddedPostgres.start(migrated) as postgres:
+            said = refusal_to_serve(postgres.url("postgres", "ledger_app"))
+    finally:
+        signal.unlink()
+
+    assert "Point LEDGER_DATABASE_URL at the primary" in said
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "superuser",
+        "in role ledger_app bypassrls",
+        "in role ledger_app, ledger_owner",
+        "in role ledger_app, ledger_backup",
+    ],
+)
+def test_the_service_does_not_start_as_a_role_that_nothing_holds_back(
+    database: Database, attributes: str
+) -> None:
+    with role(database, attributes) as url:
+        assert "Serve as ledger_app" in refusal_to_serve(url)
+
+
+@pytest.mark.parametrize(
+    ("newer_by", "advice"), [(1, "Run the version that migrated it"), (-1, "./ledger migrate")]
+)
+def test_the_service_does_not_start_on_another_schema(database: Database, newer_by: int, advice: str) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        if newer_by < 0:
+            owner.execute("delete from ledger.schema_migrations where number = %s", (newest_migration(),))
+        else:
+            owner.execute(
+                "insert into ledger.schema_migrations (number, name, checksum)"
+                " values (%s, 'next', repeat('0', 64))",
+                (newest_migration() + 1,),
+            )
+
+    assert advice in refusal_to_serve(database.app_url)
+
+
+def test_the_service_does_not_start_on_a_server_below_the_floor(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger_server.store.interlock.SERVER_VERSION_MIN", 99)
+
+    assert "99 or newer is needed" in refusal_to_serve(database.app_url)
+
+
+def test_the_service_does_not_start_behind_a_proxy_that_pools_transactions(migrated: Path) -> None:
+    with (
+        EmbeddedPostgres.start(migrated) as postgres,
+        PoolingProxy(postgres.url("postgres", "ledger_app")) as proxy,
+    ):
+        assert "pool_mode = session" in refusal_to_serve(proxy.url)
+
+
+def test_a_connection_made_later_is_asked_again(database: Database) -> None:
+    """Settings change under a service that runs: it would rather have no database than this one."""
+    store = StoreDatabase(database.app_url, committers=1, readers=1)
+    store.open()
+    try:
+        with psycopg.connect(database.owner_url, autocommit=True) as owner:
+            name = psycopg.sql.Identifier(database.name)
+            alter = psycopg.sql.SQL("alter role ledger_app in database {} {}")
+            off = psycopg.sql.SQL("set synchronous_commit = off")
+            back = psycopg.sql.SQL("reset synchronous_commit")
+            owner.execute(alter.format(name, off))
+            _end_sessions(owner, database)
+
+            assert not store.is_serving()
+
+            owner.execute(alter.format(name, back))
+            until(lambda: store.is_serving() or None, "serving again")
+    finally:
+        store.close()
+
+
+def _end_sessions(owner: psycopg.Connection[Any], database: Database) -> None:
+    owner.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where datname = %s and usename = 'ledger_app'",
+        [database.name],
+    )
 
 
 @contextmanager
