@@ -1,5 +1,5 @@
 # Every target is one command that can be typed as well.
-.PHONY: serve test ci generate lock
+.PHONY: serve test ci generate lock sbom
 
 serve:
 	./ledger serve
@@ -24,3 +24,8 @@ lock:
 	uv pip compile --quiet --group build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		-c requirements-dev.lock -o requirements-build.lock
+
+# Writes sbom.cdx.json, the bill of materials (CycloneDX) of what the image runs, from its lock.
+sbom:
+	uvx --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements-image.lock \
+		--pyproject pyproject.toml --output-reproducible --output-file sbom.cdx.json

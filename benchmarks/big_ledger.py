@@ -46,8 +46,12 @@ _OPEN = """
 with made as (
     insert into ledger.directory (name) values (%(name)s) returning ledger_id
 ), head as (
-    insert into ledger.heads (ledger_id, sequence, hash, record_time, filled)
-    select ledger_id, %(head)s, decode(repeat('00', 32), 'hex'), '2026-01-01Z', %(head)s from made
+    insert into ledger.heads (
+        ledger_id, sequence, hash, record_time, filled, account_id_max, asset_id_max
+    )
+    select ledger_id, %(head)s, decode(repeat('00', 32), 'hex'), '2026-01-01Z', %(head)s, %(accounts)s,
+        %(assets)s
+    from made
 ), first as (
     insert into ledger.ledgers (ledger_id, sequence, record_time, created_by, description, salt, hash)
     select ledger_id, 1, '2026-01-01Z', 'bench', '', decode(repeat('00', 16), 'hex'),

@@ -15,8 +15,10 @@ Posts of many threads or tasks share calls by themselves. Every refusal arrives 
 from ledger_client.async_client import AsyncClient
 from ledger_client.client import Client
 from ledger_client.connecting import connect, connect_async
+from ledger_client.credentials import Credentials
 from ledger_client.drafts import Draft, Line, ReversalDraft, credit, debit
 from ledger_client.lane import Posted
+from ledger_client.membership import AuditEvent, Member, Role
 from ledger_client.refusals import OutcomeUnknown, Refused, Violation
 from ledger_client.values import AccountDraft, AccountType, Limit, Side
 
@@ -24,14 +26,18 @@ __all__ = [
     "AccountDraft",
     "AccountType",
     "AsyncClient",
+    "AuditEvent",
     "Client",
+    "Credentials",
     "Draft",
     "Limit",
     "Line",
+    "Member",
     "OutcomeUnknown",
     "Posted",
     "Refused",
     "ReversalDraft",
+    "Role",
     "Side",
     "Violation",
     "connect",

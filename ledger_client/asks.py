@@ -53,9 +53,9 @@ class Ask(Generic[AnswerT_co]):
     sequence: Callable[[Any], int] = lambda answer: answer.sequence
 
 
-def create_ledger(name: str, description: str) -> Ask[Ledger]:
+def create_ledger(name: str, description: str, tenant_admin: str) -> Ask[Ledger]:
     """LedgerAdminService.CreateLedger."""
-    request = admin_pb.CreateLedgerRequest(name=name, description=description)
+    request = admin_pb.CreateLedgerRequest(name=name, description=description, tenant_admin=tenant_admin)
     return Ask(
         "admin",
         "CreateLedger",

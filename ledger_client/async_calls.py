@@ -10,18 +10,23 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
+from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
+from ledger.v1.audit_service_pb2_grpc import AuditServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from ledger.v1.member_service_pb2_grpc import MemberServiceStub
 
 from ledger_client.asks import Ask
 from ledger_client.async_posting import AsyncPosting
 from ledger_client.calls import DEADLINE_S, HEALTH_LOOK_S, OUTSTANDING_MAX
+from ledger_client.credentials import own_metadata
 from ledger_client.deadlines import bounded
 from ledger_client.keys import Keys
 from ledger_client.lifetimes import TasksLifetime
 from ledger_client.refusals import Refused, Unavailable
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Attempts, Chance
+from ledger_client.version import Metadata
 
 AnswerT = TypeVar("AnswerT")
 
@@ -29,8 +34,9 @@ AnswerT = TypeVar("AnswerT")
 class AsyncCalls:
     """The services behind one or several asyncio channels, on the event loop it is made in.
 
-    `ledger`, `accounts` and `admin` are the generated stubs: give one of their
-    methods to `call`. Posts are spread over all channels, other calls take the first.
+    `ledger`, `accounts`, `admin`, `api_keys`, `members` and `audits` are the generated
+    stubs: give one of their methods to `call`. Posts are spread over all channels, other
+    calls take the first.
     """
 
     def __init__(
@@ -39,21 +45,26 @@ class AsyncCalls:
         *more_channels: grpc.aio.Channel,
         deadline_s: float = DEADLINE_S,
         outstanding_max: int = OUTSTANDING_MAX,
+        metadata: Callable[[], Metadata] = own_metadata,
         chance: Chance = random.random,
     ) -> None:
         self._channels = (channel, *more_channels)
         self._deadline_s = bounded(deadline_s)
         self._lifetime = TasksLifetime()
+        self._metadata = metadata
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._keys = Keys()
         self._posting = AsyncPosting(
-            self._channels, self._lifetime, outstanding_max=outstanding_max, chance=chance
+            self._channels, self._lifetime, outstanding_max=outstanding_max, metadata=metadata, chance=chance
         )
         self._health = health_pb2_grpc.HealthStub(channel)
         self.ledger = LedgerServiceStub(channel)
         self.accounts = AccountServiceStub(channel)
         self.admin = LedgerAdminServiceStub(channel)
+        self.api_keys = APIKeyServiceStub(channel)
+        self.members = MemberServiceStub(channel)
+        self.audits = AuditServiceStub(channel)
 
     async def call(
         self, method: Callable[..., Awaitable[Any]], request: Message, *, deadline_s: float | None = None
@@ -63,7 +74,8 @@ class AsyncCalls:
         with self._lifetime.call():
             while True:
                 try:
-                    return await method(request, timeout=attempts.left_s(self._loop.time()))
+                    left_s = attempts.left_s(self._loop.time())
+                    return await method(request, timeout=left_s, metadata=self._metadata())
                 except grpc.aio.AioRpcError as error:
                     refused = refused_from_rpc_error(error)
                 except asyncio.CancelledError:

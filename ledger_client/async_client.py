@@ -5,10 +5,11 @@ from datetime import datetime
 
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 
-from ledger_client import asks
+from ledger_client import asks, membership
 from ledger_client.async_calls import AsyncCalls
 from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
 from ledger_client.lane import Posted
+from ledger_client.membership import AuditEvent, Member, Role
 from ledger_client.refusals import Refused
 from ledger_client.values import (
     Account,
@@ -76,11 +77,15 @@ class AsyncClient(AsyncCalls):
         effective_time: datetime | None = None,
         description: str = "",
         metadata: Mapping[str, str] | None = None,
+        force: bool = False,
         deadline_s: float | None = None,
     ) -> Posted:
-        """Records the mirror of a transaction, named by its sequence or its key; else as `post`."""
+        """Records the mirror of a transaction, named by its sequence or its key; else as `post`.
+
+        With `force` past balance bounds, for who may.
+        """
         key = idempotency_key.strip() or self._keys.new()
-        draft = ReversalDraft(transaction, key, effective_time, description, metadata)
+        draft = ReversalDraft(transaction, key, effective_time, description, metadata, force)
         wait_s = self._within(deadline_s)
         return await self._posting.post(ledger, reversal_bytes(draft, key), 0, key, wait_s)
 
@@ -177,9 +182,9 @@ class AsyncClient(AsyncCalls):
 
     # ledgers, assets, accounts ------------------------------------------------------------------
 
-    async def create_ledger(self, name: str, *, description: str = "") -> Ledger:
-        """Creates a ledger; the same again answers the one that is there."""
-        return await self.ask(asks.create_ledger(name, description))
+    async def create_ledger(self, name: str, *, description: str = "", tenant_admin: str = "") -> Ledger:
+        """Creates a ledger with its first member; the same again answers the one that is there."""
+        return await self.ask(asks.create_ledger(name, description, tenant_admin))
 
     async def get_ledger(self, name: str) -> Ledger:
         """A ledger with its head."""
@@ -215,3 +220,36 @@ class AsyncClient(AsyncCalls):
     ) -> AsyncIterator[Account]:
         """Every account, or those at or below a path, or of a type, in bytewise order of names."""
         return self.each(asks.list_accounts(ledger, prefix, account_type))
+
+    # members, audit events -----------------------------------------------------------------------
+
+    async def add_member(
+        self,
+        ledger: str,
+        principal: str,
+        roles: Iterable[Role],
+        *,
+        account_prefixes: Iterable[str] = (),
+        version: int = 0,
+    ) -> Member:
+        """Makes a principal a member, or changes what it may: then with the membership's version."""
+        return await self.ask(membership.add_member(ledger, principal, roles, account_prefixes, version))
+
+    async def remove_member(self, ledger: str, principal: str, *, version: int = 0) -> int:
+        """Ends a membership, of this version where one is given; answers the sequence of the record."""
+        return await self.ask(membership.remove_member(ledger, principal, version))
+
+    def list_members(self, ledger: str) -> AsyncIterator[Member]:
+        """Every member, in bytewise order of principals."""
+        return self.each(membership.list_members(ledger))
+
+    def list_audit_events(
+        self,
+        ledger: str = "",
+        *,
+        actor: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[AuditEvent]:
+        """Audit events after `since` up to `until`, newest first; without a ledger the platform's own."""
+        return self.each(membership.list_audit_events(ledger, actor, since, until))

@@ -3,19 +3,21 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import grpc.aio
 from ledger.v1.ledger_service_pb2 import PostBatchResponse
 
+from ledger_client.credentials import own_metadata
 from ledger_client.lane import TIMER_SLACK_S, Batch, Lane, Place, Posted
 from ledger_client.lifetimes import Lifetime
 from ledger_client.posting import POST_BATCH
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Chance, never_sent
+from ledger_client.version import Metadata
 
 
 class Promise(Place):
@@ -63,6 +65,7 @@ class AsyncPosting:
         lifetime: Lifetime,
         *,
         outstanding_max: int,
+        metadata: Callable[[], Metadata] = own_metadata,
         chance: Chance = random.random,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -73,6 +76,7 @@ class AsyncPosting:
         ]
         self._lifetime = lifetime
         self._outstanding_max = outstanding_max
+        self._metadata = metadata
         self._chance = chance
         self._lanes: dict[str, _Lane] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -182,7 +186,9 @@ class AsyncPosting:
         self._calls += 1
         try:
             timeout_s = max(0.0, batch.ends_at - loop.time())
-            results = (await method(lane.request(batch), timeout=timeout_s)).results
+            results = (
+                await method(lane.request(batch), timeout=timeout_s, metadata=self._metadata())
+            ).results
         except grpc.aio.AioRpcError as error:
             lane.refused(batch, refused_from_rpc_error(error), loop.time())
         except BaseException as error:

@@ -10,10 +10,14 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
+from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
+from ledger.v1.audit_service_pb2_grpc import AuditServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from ledger.v1.member_service_pb2_grpc import MemberServiceStub
 
 from ledger_client.asks import Ask
+from ledger_client.credentials import own_metadata
 from ledger_client.deadlines import bounded
 from ledger_client.keys import Keys
 from ledger_client.lifetimes import ThreadsLifetime
@@ -21,6 +25,7 @@ from ledger_client.posting import Posting, call_later
 from ledger_client.refusals import Refused, Unavailable
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Attempts, Chance
+from ledger_client.version import Metadata
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -37,7 +42,9 @@ HEALTH_LOOK_S = 0.1
 class Method(Protocol[RequestT_contra, ResponseT_co]):
     """A method of a generated stub."""
 
-    def __call__(self, request: RequestT_contra, /, timeout: float | None = None) -> ResponseT_co: ...
+    def __call__(
+        self, request: RequestT_contra, /, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> ResponseT_co: ...
 
 
 class _PageRequest(Protocol):
@@ -56,9 +63,9 @@ PageResponseT = TypeVar("PageResponseT", bound=_PageResponse)
 class Calls:
     """The services behind one or several channels; safe to share between threads.
 
-    `ledger`, `accounts` and `admin` are the generated stubs: give one of their
-    methods to `call` or `pages`. Posts are spread over all channels, other calls
-    take the first. `clock`, `sleep` and `later` have seconds of one time.
+    `ledger`, `accounts`, `admin`, `api_keys`, `members` and `audits` are the generated
+    stubs: give one of their methods to `call` or `pages`. Posts are spread over all channels, other calls
+    take the first. `metadata` goes with every call. `clock`, `sleep` and `later` have seconds of one time.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Calls:
         *more_channels: grpc.Channel,
         deadline_s: float = DEADLINE_S,
         outstanding_max: int = OUTSTANDING_MAX,
+        metadata: Callable[[], Metadata] = own_metadata,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         later: Callable[[Callable[[], None], float], object] = call_later,
@@ -75,6 +83,7 @@ class Calls:
         self._channels = (channel, *more_channels)
         self._deadline_s = bounded(deadline_s)
         self._lifetime = ThreadsLifetime()
+        self._metadata = metadata
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
@@ -83,6 +92,7 @@ class Calls:
             self._channels,
             self._lifetime,
             outstanding_max=outstanding_max,
+            metadata=metadata,
             clock=clock,
             later=later,
             chance=chance,
@@ -91,6 +101,9 @@ class Calls:
         self.ledger = LedgerServiceStub(channel)
         self.accounts = AccountServiceStub(channel)
         self.admin = LedgerAdminServiceStub(channel)
+        self.api_keys = APIKeyServiceStub(channel)
+        self.members = MemberServiceStub(channel)
+        self.audits = AuditServiceStub(channel)
 
     def call(
         self, method: Method[RequestT, ResponseT], request: RequestT, *, deadline_s: float | None = None
@@ -100,7 +113,7 @@ class Calls:
         with self._lifetime.call():
             while True:
                 try:
-                    return method(request, timeout=attempts.left_s(self._clock()))
+                    return method(request, timeout=attempts.left_s(self._clock()), metadata=self._metadata())
                 except grpc.RpcError as error:
                     pause_s = attempts.pause_s(refused_from_rpc_error(error), self._clock())
                 self._sleep(pause_s)

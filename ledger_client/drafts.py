@@ -70,13 +70,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class ReversalDraft:
-    """A transaction to reverse, named by its sequence or by its key."""
+    """A transaction to reverse, named by its sequence or by its key; with `force` past balance bounds."""
 
     transaction: int | str
     idempotency_key: str = ""
     effective_time: datetime | None = None
     description: str = ""
     metadata: Mapping[str, str] | None = None
+    force: bool = False
 
     def fill(self, message: ReverseOperation, key: str) -> None:
         """Writes the draft into a message."""
@@ -88,6 +89,7 @@ class ReversalDraft:
             message.description = self.description
         if self.metadata:
             message.metadata.update(self.metadata)
+        message.force = self.force
 
 
 DraftT = TypeVar("DraftT", Draft, ReversalDraft, Draft | ReversalDraft)

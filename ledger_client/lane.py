@@ -33,7 +33,9 @@ AHEAD_FROM = 200
 # A timer that rings a little early would find the lane still pausing, and would not ring again.
 TIMER_SLACK_S = 0.001
 # Said of the ledger or of the caller, so to every post of a call.
-_ABOUT_ALL = frozenset({"NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"})
+_ABOUT_ALL = frozenset(
+    {"NOT_FOUND", "FAILED_PRECONDITION", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"}
+)
 
 
 class Posted(NamedTuple):

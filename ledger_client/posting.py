@@ -10,11 +10,13 @@ from typing import Any
 import grpc
 from ledger.v1.ledger_service_pb2 import PostBatchResponse
 
+from ledger_client.credentials import own_metadata
 from ledger_client.lane import TIMER_SLACK_S, Batch, Lane, Place, Posted
 from ledger_client.lifetimes import Lifetime
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_rpc_error
 from ledger_client.retries import Chance, never_sent
+from ledger_client.version import Metadata
 
 POST_BATCH = "/ledger.v1.LedgerService/PostBatch"
 
@@ -72,6 +74,7 @@ class Posting:
         lifetime: Lifetime,
         *,
         outstanding_max: int,
+        metadata: Callable[[], Metadata] = own_metadata,
         clock: Callable[[], float] = time.monotonic,
         later: Callable[[Callable[[], None], float], object] = call_later,
         chance: Chance = random.random,
@@ -83,6 +86,7 @@ class Posting:
         ]
         self._lifetime = lifetime
         self._outstanding_max = outstanding_max
+        self._metadata = metadata
         self._clock = clock
         self._later = later
         self._chance = chance
@@ -167,7 +171,8 @@ class Posting:
         method = self._methods[self._calls % len(self._methods)]
         self._calls += 1
         try:
-            call = method.future(lane.request(batch), timeout=max(0.0, batch.ends_at - self._clock()))
+            timeout_s = max(0.0, batch.ends_at - self._clock())
+            call = method.future(lane.request(batch), timeout=timeout_s, metadata=self._metadata())
             call.add_done_callback(partial(self._done, lane, batch))
         except BaseException as error:
             # No callback will come, so its posts go again, under their keys.

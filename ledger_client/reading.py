@@ -83,7 +83,7 @@ def entry(message: nouns.Entry) -> Entry:
         side=Side(message.side),
         amount=int(message.amount),
         asset=message.asset,
-        balance_after=int(message.balance_after),
+        balance_after=int(message.balance_after) if message.balance_after else None,
     )
 
 
@@ -104,6 +104,7 @@ def transaction(message: nouns.Transaction) -> Transaction:
         reverses=message.reverses,
         reversed_by=message.reversed_by,
         hash=message.hash,
+        forced=message.forced,
     )
 
 

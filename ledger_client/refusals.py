@@ -6,19 +6,24 @@
     │   ├── UnbalancedTransaction   └── AssetMismatch
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
-    │   ├── AssetNotFound           └── TransactionNotFound
+    │   ├── AssetNotFound           ├── TransactionNotFound
+    │   ├── APIKeyNotFound          └── MemberNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
-    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   └── AccountAlreadyExists
+    │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
+    │   └── MemberAlreadyExists
     ├── Precondition ─ the state of the books says no
     │   ├── BoundPassed             ├── InsufficientFunds    └── BalanceLimitExceeded
-    │   ├── ReversalForbiddenType   └── SequenceNotReached
+    │   ├── ReversalForbiddenType   ├── SequenceNotReached
+    │   ├── ClientUpgradeRequired   └── LastTenantAdmin
     ├── AmountOverflow
     ├── NotPermitted ─ who asks may not, or is not known
+    │   ├── CredentialsMissing      ├── CredentialsInvalid
+    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
     ├── Aborted ─ nothing was recorded; the same request may succeed
-    │   ├── Contention              └── AtomicGroupRefused
+    │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
     ├── Exhausted
-    │   ├── Overloaded              └── BatchTooLarge
+    │   ├── Overloaded              ├── BatchTooLarge        └── RateLimited
     ├── Unavailable
     │   ├── DatabaseUnavailable     ├── OutcomeUnknown       └── ShuttingDown
     ├── DeadlineExceeded ─ the caller's time was over
@@ -105,14 +110,20 @@ class Refused(Exception):
     @property
     def is_unknown(self) -> bool:
         """True where a write that was answered so may stand in the journal all the same."""
-        return self.reason == "OUTCOME_UNKNOWN" or (
+        return self.reason in ("OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED") or (
             not self.reason and self.status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
         )
 
     @property
     def tells_nothing_of_earlier(self) -> bool:
         """True where an earlier attempt may stand all the same: the ledger judged nothing, or broke."""
-        return not self.reason or self.status in ("INTERNAL", "PERMISSION_DENIED", "UNAUTHENTICATED")
+        # A ledger is also not found by who is no member of it any more.
+        return self.reason in ("", "LEDGER_NOT_FOUND") or self.status in (
+            "INTERNAL",
+            "PERMISSION_DENIED",
+            "UNAUTHENTICATED",
+            "DEADLINE_EXCEEDED",
+        )
 
 
 # Sent instead of doing anything: also safe to repeat where a request carries no idempotency key.
@@ -163,6 +174,14 @@ class TransactionNotFound(NotFound):
     """No transaction of the ledger has this sequence or key."""
 
 
+class APIKeyNotFound(NotFound):
+    """No API key of the ledger has this id."""
+
+
+class MemberNotFound(NotFound):
+    """The principal is no member of the ledger."""
+
+
 class AlreadyExists(Refused):
     """What was to be made is there already, and is not the same."""
 
@@ -185,6 +204,10 @@ class AssetAlreadyExists(AlreadyExists):
 
 class AccountAlreadyExists(AlreadyExists):
     """An account of this name exists with other content."""
+
+
+class MemberAlreadyExists(AlreadyExists):
+    """The principal is a member with other roles or prefixes; the facts have its version."""
 
 
 class Precondition(Refused):
@@ -231,12 +254,40 @@ class SequenceNotReached(Precondition):
     """The ledger has not reached the sequence that was asked for."""
 
 
+class ClientUpgradeRequired(Precondition):
+    """This client is older than the server takes; the facts have both versions."""
+
+
+class LastTenantAdmin(Precondition):
+    """The ledger would be left without a tenant-admin."""
+
+
 class AmountOverflow(Refused):
     """A running balance would need more than 38 digits."""
 
 
 class NotPermitted(Refused):
     """Who asks may not, or is not known."""
+
+
+class CredentialsMissing(NotPermitted):
+    """The server asks who calls, and the call did not say."""
+
+
+class CredentialsInvalid(NotPermitted):
+    """The certificate, token or API key is not accepted: expired, revoked, or not for this service."""
+
+
+class RoleRequired(NotPermitted):
+    """None of the caller's roles has the permission; the facts name those that have it."""
+
+
+class NotAMember(NotPermitted):
+    """A platform-admin asked for what is in a ledger."""
+
+
+class MembershipNarrowed(NotPermitted):
+    """The caller's membership is narrowed to accounts, and it asked for more than them."""
 
 
 class Aborted(Refused):
@@ -251,6 +302,10 @@ class AtomicGroupRefused(Aborted):
     """Another operation of the same group was refused; `facts` has its index and reason."""
 
 
+class VersionMismatch(Aborted):
+    """What was to be changed has been changed since; the facts have the version that is there."""
+
+
 class Exhausted(Refused):
     """More was asked than is given."""
 
@@ -261,6 +316,10 @@ class Overloaded(Exhausted):
 
 class BatchTooLarge(Exhausted):
     """More operations, entries or bytes than a batch may have."""
+
+
+class RateLimited(Exhausted):
+    """More in a second than the caller or the ledger is given; `retry_after_s` says when it passes."""
 
 
 class Unavailable(Refused):
@@ -280,7 +339,7 @@ class ShuttingDown(Unavailable):
 
 
 class DeadlineExceeded(Refused):
-    """The caller's time was over; of a write: before it was sent, so nothing was recorded."""
+    """The caller's time was over. A write with a reason may be recorded; without one it was never sent."""
 
 
 class InvariantBroken(Refused):

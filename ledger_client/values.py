@@ -83,13 +83,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a recorded transaction; `balance_after` is in the account's normal sense."""
+    """One line of a recorded transaction; `balance_after` is in the account's normal sense.
+
+    It is None where the caller may not read balances.
+    """
 
     account: str
     side: Side
     amount: int
     asset: str
-    balance_after: int
+    balance_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class Transaction:
     reverses: int
     reversed_by: int
     hash: bytes
+    forced: bool
 
 
 @dataclass(frozen=True, slots=True)

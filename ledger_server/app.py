@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from ledger_server import __version__
-from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
+from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError, refuse_strangers
+from ledger_server.rpc.authenticating import Authenticator, anybody
+from ledger_server.rpc.authorising import Authoriser
+from ledger_server.rpc.door import Authenticate, Door
+from ledger_server.rpc.interceptors import client_versions
+from ledger_server.rpc.key_sets import KeySet, KeySetError
 from ledger_server.rpc.ledger_admin_servicer import ServerInfo
+from ledger_server.rpc.metering import Meter
 from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX, AddressInUse, Server, refuse_taken
+from ledger_server.rpc.server_certificate import CertificateError, CertificateFiles, ServerCertificate
+from ledger_server.rpc.tokens import Tokens
+from ledger_server.service.api_keys import APIKeys
 from ledger_server.service.ledger import Ledgers
-from ledger_server.service.verify import (
-    BadCheckpoint,
-    BadRecord,
-    Proof,
-    prove,
-    prove_checkpoints,
-    rebuild_checkpoints,
-)
+from ledger_server.service.rates import Rates
 from ledger_server.store.binaries import BinariesNotFound
 from ledger_server.store.data_directory import default_data_dir, make_ephemeral_data_dir
 from ledger_server.store.database import Database
@@ -31,15 +33,13 @@ from ledger_server.store.interlock import Interlock, SharedSession
 from ledger_server.store.migrate import MigrationError, migrate, newest_migration
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.posting import no_failpoint
-from ledger_server.store.replaying import reading_journals
 from ledger_server.store.room import NoRoom, connections_of, refuse_crowd
-from ledger_server.store.running import has_books, running_url
 
 # The database inside the embedded cluster.
-_DATABASE = "ledger"
+DATABASE = "ledger"
 
 # What the URL to serve from, or to verify, is called in front of people.
-_URL_SETTING = "the database URL (--database-url or LEDGER_DATABASE_URL)"
+URL_SETTING = "the database URL (--database-url or LEDGER_DATABASE_URL)"
 
 # PostgreSQL's own default, and room for `verify` and for people beside the workers.
 _CONNECTIONS_MIN = 100
@@ -48,6 +48,8 @@ _CONNECTIONS_SPARE = 30
 # What keeps the service from starting, each with a sentence that says what to do.
 STARTING_ERRORS: tuple[type[Exception], ...] = (
     ConfigError,
+    CertificateError,
+    KeySetError,
     BadDatabaseUrl,
     BinariesNotFound,
     EmbeddedError,
@@ -107,6 +109,7 @@ class App:
             refuse_taken(self.config.listen)
             home = open_home(self.config, self._ends)
         self.data_dir = home.data_dir
+        certificate = server_certificate(self.config)
         database = Database(
             home.url,
             committers=self.config.committers,
@@ -122,25 +125,54 @@ class App:
             waiting_max=WAITING_PER_LEDGER_MAX,
             clock=self._clock,
         )
+        api_keys = APIKeys(database)
+        meter = Meter(_rates(self.config.rate_per_principal), _rates(self.config.rate_per_ledger))
         info = ServerInfo(
             version=__version__,
             schema_version=newest_migration(),
-            limits={"calls_in_flight_max": IN_FLIGHT_MAX, "calls_per_ledger_max": WAITING_PER_LEDGER_MAX},
+            limits={
+                "calls_in_flight_max": IN_FLIGHT_MAX,
+                "calls_per_ledger_max": WAITING_PER_LEDGER_MAX,
+                **meter.limits(),
+                **client_versions.limits(self.config.client_version_min),
+            },
             flags={
                 "reflection": self.config.reflection,
                 "embedded_database": self.config.database_url is None,
-                "authentication": False,
+                "authentication": self.config.authenticates,
             },
         )
         server = Server(
             ledgers,
+            api_keys,
             info,
             with_reflection=self.config.reflection,
             shares_port=self._home is not None,
+            door=Door(
+                self._authenticate(api_keys),
+                meter,
+                Authoriser(ledgers.memberships, ledgers.denials, frozenset(self.config.platform_admins)),
+            ),
+            client_version_min=self.config.client_version_min,
         )
-        self.port = server.listen(self.config.listen)
+        self.port = server.listen(self.config.listen, certificate)
         server.start()
         self._server = server
+
+    def _authenticate(self, api_keys: APIKeys) -> Authenticate:
+        """What finds out who calls, as far as it is configured."""
+        config = self.config
+        if not config.authenticates:
+            return anybody
+        tokens = None
+        if config.jwt_jwks and config.jwt_issuer and config.jwt_audience:
+            keys = self._ends.enter_context(KeySet(config.jwt_jwks))
+            tokens = Tokens(keys, config.jwt_issuer, config.jwt_audience, config.jwt_lifetime_max_s)
+        return Authenticator(
+            with_certificates=config.tls_client_ca is not None,
+            token_principal=tokens.principal if tokens else None,
+            proved_key=api_keys.proved if config.api_keys else None,
+        )
 
     def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
         """Answers who is in flight, commits who waits, and stops everything it started."""
@@ -162,13 +194,15 @@ class App:
         self.drain()
 
 
-def refuse_strangers(config: Config) -> None:
-    """Raises ConfigError for an address that other machines reach."""
-    if not config.is_loopback:
-        raise ConfigError(
-            f"{config.listen} can be reached from other machines, and the service does not"
-            " authenticate its callers yet: listen on 127.0.0.1, or on unix:PATH"
-        )
+def _rates(setting: Sequence[int] | None) -> Rates | None:
+    return None if setting is None else Rates(*setting)
+
+
+def server_certificate(config: Config) -> ServerCertificate | None:
+    """What to serve TLS with, None for plaintext. Raises CertificateError."""
+    if not (config.tls_cert and config.tls_key):
+        return None
+    return ServerCertificate(CertificateFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
 
 
 def open_home(config: Config, ends: ExitStack) -> Home:
@@ -178,7 +212,7 @@ def open_home(config: Config, ends: ExitStack) -> Home:
     """
     wanted = config.workers * connections_of(config.committers, config.readers)
     if config.database_url:
-        refuse_unreadable(config.database_url, _URL_SETTING)
+        refuse_unreadable(config.database_url, URL_SETTING)
         home = Home(config.database_url, None)
     else:
         home = _start_embedded(config, wanted, ends)
@@ -198,9 +232,9 @@ def _start_embedded(config: Config, connections: int, ends: ExitStack) -> Home:
         settings={"max_connections": str(max(_CONNECTIONS_MIN, connections + _CONNECTIONS_SPARE))},
     )
     ends.callback(postgres.stop)
-    ensure_database(postgres.owner_url, _DATABASE)
-    migrate(postgres.url(_DATABASE, SUPERUSER))
-    return Home(postgres.url(_DATABASE, "ledger_app"), data_dir)
+    ensure_database(postgres.owner_url, DATABASE)
+    migrate(postgres.url(DATABASE, SUPERUSER))
+    return Home(postgres.url(DATABASE, "ledger_app"), data_dir)
 
 
 def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str]:
@@ -208,46 +242,3 @@ def migrate_database(owner_url: str, app_password: str | None) -> tuple[int, str
     refuse_unreadable(owner_url, "--database-url")
     number = migrate(owner_url, app_password=app_password)
     return number, app_conninfo(owner_url)
-
-
-def verify_database(
-    config: Config, ledger: str | None, *, rebuild: bool = False
-) -> Iterator[tuple[str, Proof | BadRecord | BadCheckpoint | int]]:
-    """Proves the journal of a ledger, or of all where it is None; answers each as it is proven.
-
-    A sound journal is followed by its first checkpoint that is wrong, if there is one,
-    and that by the number of those written instead, if they are to be rebuilt.
-    Reads the database that the configuration names, or that of the embedded
-    PostgreSQL: beside the service where it runs, else started for as long as it
-    takes. Raises STARTING_ERRORS; ConfigError where there is no such ledger.
-    """
-    with ExitStack() as ends:
-        if config.database_url:
-            refuse_unreadable(config.database_url, _URL_SETTING)
-        url = config.database_url or _embedded_to_read(config, ends)
-        found = False
-        for journal in ends.enter_context(reading_journals(url, ledger)):
-            found = True
-            try:
-                yield journal.name, prove(journal)
-                prove_checkpoints(journal.checkpoints)
-            except BadRecord as bad:
-                yield journal.name, bad
-            except BadCheckpoint as bad_checkpoint:
-                yield journal.name, bad_checkpoint
-                if rebuild:
-                    yield journal.name, rebuild_checkpoints(journal.checkpoints)
-        if ledger is not None and not found:
-            raise ConfigError(f"there is no ledger {ledger!r} in this database")
-
-
-def _embedded_to_read(config: Config, ends: ExitStack) -> str:
-    data_dir = config.data_dir or default_data_dir(config.xdg_data_home)
-    url = running_url(data_dir, _DATABASE, "ledger_app")
-    if url is not None:
-        return url
-    if not has_books(data_dir):
-        raise ConfigError(f"no books are kept in {data_dir}: name them with --data-dir or --database-url")
-    return ends.enter_context(EmbeddedPostgres.start(data_dir, bindir=config.pg_bindir)).url(
-        _DATABASE, "ledger_app"
-    )

@@ -5,11 +5,28 @@
     LEDGER_DATA_DIR       where the embedded PostgreSQL keeps the books
     XDG_DATA_HOME         the folder above it, where LEDGER_DATA_DIR is not set
     LEDGER_LISTEN         HOST:PORT to serve on
+    LEDGER_TLS_CERT       a PEM file: the certificate to serve TLS with
+    LEDGER_TLS_KEY        a PEM file: its private key
+    LEDGER_TLS_CLIENT_CA  a PEM file: every client has a certificate that one of these signed
+    LEDGER_JWT_JWKS       a file or https URL: the keys that tokens are signed with
+    LEDGER_JWT_ISSUER     the `iss` that every token has
+    LEDGER_JWT_AUDIENCE   the `aud` that every token has
+    LEDGER_JWT_LIFETIME_MAX_S
+                          how long a token may be good for, in seconds (1-86400)
+    LEDGER_API_KEYS       on or off: whether API keys are taken
+    LEDGER_PLATFORM_ADMINS
+                          who creates and lists ledgers: principals, with commas between
     LEDGER_REFLECTION     on or off; by default on where the service listens on loopback
     LEDGER_WORKERS        how many processes share the port (1-32)
     LEDGER_COMMITTERS     how many batches a process decides or writes at once (1-16)
     LEDGER_AHEAD_FROM     from how many waiting drafts a ledger's next batch is decided while
                           one is being written (1-8192)
+    LEDGER_RATE_PER_PRINCIPAL
+    LEDGER_RATE_PER_LEDGER
+                          how many drafts a second a caller, or a ledger, is given by each
+                          process: RATE or RATE:BURST (1-1000000 each); unlimited by default
+    LEDGER_CLIENT_VERSION_MIN
+                          the oldest ledger_client that is served, as 1.2.3; any by default
     LEDGER_ENV            dev, stage or prod; unset means prod
 
 Command-line options come before the environment.
@@ -19,9 +36,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 LISTEN_DEFAULT = "127.0.0.1:50051"
 PORT_MAX = 65_535
@@ -31,10 +50,26 @@ COMMITTERS_DEFAULT = 4
 AHEAD_FROM_DEFAULT = 200
 READERS_DEFAULT = 8
 DRAIN_GRACE_S = 20.0
+JWT_LIFETIME_MAX_S = 3_600
+RATE_MAX = 1_000_000
 
 
 class ConfigError(Exception):
     """A setting that cannot be used; the sentence says which, and what it may be."""
+
+
+class Security(TypedDict, total=False):
+    """Who may call, and how; what is left out or None is as the environment says."""
+
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
+    jwt_jwks: str | None
+    jwt_issuer: str | None
+    jwt_audience: str | None
+    jwt_lifetime_max_s: int
+    api_keys: bool
+    insecure_plaintext: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +87,32 @@ class Config:
     committers: int = COMMITTERS_DEFAULT
     ahead_from: int = AHEAD_FROM_DEFAULT
     readers: int = READERS_DEFAULT
+    # Drafts a second, and how many may be saved up.
+    rate_per_principal: tuple[int, int] | None = None
+    rate_per_ledger: tuple[int, int] | None = None
+    client_version_min: str | None = None
     environment: str = "prod"
+    # Paths are text, so that the settings can be told to another process.
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_client_ca: str | None = None
+    jwt_jwks: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_lifetime_max_s: int = JWT_LIFETIME_MAX_S
+    api_keys: bool = False
+    insecure_plaintext: bool = False
+    platform_admins: tuple[str, ...] = ()
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         return is_loopback(self.listen)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers are asked who they are."""
+        return bool(self.tls_client_ca or self.jwt_jwks or self.api_keys)
 
 
 def load(
@@ -67,6 +122,7 @@ def load(
     data_dir: Path | None = None,
     ephemeral: bool = False,
     workers: int | None = None,
+    security: Security | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Config:
     """The configuration from options and environment. Raises ConfigError."""
@@ -90,6 +146,9 @@ def load(
         )
     committers = _number(environ, "LEDGER_COMMITTERS", COMMITTERS_DEFAULT, 16)
     ahead_from = _number(environ, "LEDGER_AHEAD_FROM", AHEAD_FROM_DEFAULT, 8_192)
+    version = environ.get("LEDGER_CLIENT_VERSION_MIN") or None
+    if version and not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){2}", version):
+        raise ConfigError(f"LEDGER_CLIENT_VERSION_MIN is {version!r}; it may be MAJOR.MINOR.PATCH, as 0.1.0")
     url = database_url or environ.get("LEDGER_DATABASE_URL") or None
     if ephemeral and data_dir:
         raise ConfigError(
@@ -108,8 +167,63 @@ def load(
         workers=workers,
         committers=committers,
         ahead_from=ahead_from,
+        rate_per_principal=_rate(environ, "LEDGER_RATE_PER_PRINCIPAL"),
+        rate_per_ledger=_rate(environ, "LEDGER_RATE_PER_LEDGER"),
+        client_version_min=version,
         environment=environment,
+        **_security(security or Security(), environ),
+        platform_admins=_names(environ.get("LEDGER_PLATFORM_ADMINS") or ""),
     )
+
+
+def _security(options: Security, environ: Mapping[str, str]) -> Security:
+    """Options before the environment, and only what fits together. Raises ConfigError."""
+    api_keys = environ.get("LEDGER_API_KEYS") or "off"
+    if api_keys not in ("on", "off"):
+        raise ConfigError(f"LEDGER_API_KEYS is {api_keys!r}; it may be on or off")
+    told = Security(
+        tls_cert=options.get("tls_cert") or environ.get("LEDGER_TLS_CERT") or None,
+        tls_key=options.get("tls_key") or environ.get("LEDGER_TLS_KEY") or None,
+        tls_client_ca=options.get("tls_client_ca") or environ.get("LEDGER_TLS_CLIENT_CA") or None,
+        jwt_jwks=options.get("jwt_jwks") or environ.get("LEDGER_JWT_JWKS") or None,
+        jwt_issuer=options.get("jwt_issuer") or environ.get("LEDGER_JWT_ISSUER") or None,
+        jwt_audience=options.get("jwt_audience") or environ.get("LEDGER_JWT_AUDIENCE") or None,
+        jwt_lifetime_max_s=_number(environ, "LEDGER_JWT_LIFETIME_MAX_S", JWT_LIFETIME_MAX_S, 86_400),
+        api_keys=options.get("api_keys") or api_keys == "on",
+        insecure_plaintext=options.get("insecure_plaintext", False),
+    )
+    fault = _security_fault(told)
+    if fault is not None:
+        raise ConfigError(fault)
+    return told
+
+
+def _security_fault(told: Security) -> str | None:
+    """What does not fit together, and what to do; None where all of it does."""
+    jwks = told["jwt_jwks"]
+    if bool(told["tls_cert"]) is not bool(told["tls_key"]):
+        return "TLS takes a certificate and its key: set both LEDGER_TLS_CERT and LEDGER_TLS_KEY"
+    if told["tls_client_ca"] and not told["tls_cert"]:
+        return (
+            "client certificates come with TLS: set LEDGER_TLS_CERT and LEDGER_TLS_KEY"
+            " beside LEDGER_TLS_CLIENT_CA"
+        )
+    if told["tls_cert"] and told["insecure_plaintext"]:
+        return "--insecure-plaintext and a TLS certificate exclude each other: leave one of them out"
+    if jwks and not (told["jwt_issuer"] and told["jwt_audience"]):
+        return (
+            "tokens are taken from one issuer, for one audience: set LEDGER_JWT_ISSUER and"
+            " LEDGER_JWT_AUDIENCE beside LEDGER_JWT_JWKS"
+        )
+    if not jwks and (told["jwt_issuer"] or told["jwt_audience"]):
+        return "LEDGER_JWT_JWKS is not set: the file or https URL of the keys that tokens are signed with"
+    if jwks and "://" in jwks and (not jwks.startswith("https://") or "@" in jwks):
+        return "LEDGER_JWT_JWKS may be a file, or an https URL without a user or password in it"
+    return None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
@@ -117,6 +231,41 @@ def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> i
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
         raise ConfigError(f"{name} is {text!r}; it may be 1 to {most}")
     return int(text)
+
+
+def _rate(environ: Mapping[str, str], name: str) -> tuple[int, int] | None:
+    """A rate and its burst, which is a second's worth unless it is given."""
+    text = environ.get(name)
+    if not text:
+        return None
+    rate, _, burst = text.partition(":")
+    numbers = [rate, burst if ":" in text else rate]
+    if not all(re.fullmatch("[0-9]{1,7}", one) and 1 <= int(one) <= RATE_MAX for one in numbers):
+        raise ConfigError(
+            f"{name} is {text!r}; it may be RATE or RATE:BURST in drafts, as 1000:8192, each 1 to {RATE_MAX}"
+        )
+    return int(numbers[0]), int(numbers[1])
+
+
+def refuse_strangers(config: Config) -> None:
+    """Raises ConfigError for an address that other machines reach, if they are not asked who they are.
+
+    And if what they say of it could be read on the way, unless that is wanted.
+    """
+    if config.is_loopback:
+        return
+    if not config.authenticates:
+        raise ConfigError(
+            f"{config.listen} can be reached from other machines, and no authentication is configured:"
+            " set LEDGER_TLS_CLIENT_CA, LEDGER_JWT_JWKS or LEDGER_API_KEYS=on,"
+            " or listen on 127.0.0.1 or unix:PATH"
+        )
+    if not config.tls_cert and not config.insecure_plaintext:
+        raise ConfigError(
+            f"{config.listen} can be reached from other machines, and tokens and keys would be sent in the"
+            " clear: set LEDGER_TLS_CERT and LEDGER_TLS_KEY, or say --insecure-plaintext where something"
+            " else encrypts"
+        )
 
 
 def is_loopback(listen: str) -> bool:

@@ -11,6 +11,7 @@ from ledger.v1 import ledger_pb2 as nouns
 from ledger_server.domain.accounts import AccountDraft, AccountType, AssetDraft, Head, Limit
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.members import MemberDraft, Role
 from ledger_server.domain.posting import decide
 from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
 
@@ -57,6 +58,11 @@ def account_draft(
 ) -> AccountDraft:
     """An account to open."""
     return AccountDraft(name, kind, limits or {}, metadata or {}, "test")
+
+
+def member_draft(principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0) -> MemberDraft:
+    """A membership to begin or to change; without roles, to end."""
+    return MemberDraft(principal, tuple(sorted(roles)), tuple(sorted(prefixes)), version, "test")
 
 
 class PaperBooks:
@@ -116,6 +122,7 @@ class PaperBooks:
             dict(books.keys),
             dict(books.transactions),
             dict(books.reversals),
+            dict(books.members),
         )
 
     def _look_up(self, drafts: Sequence[Draft]) -> None:
@@ -131,6 +138,8 @@ class PaperBooks:
                     books.assets.setdefault(code, None)
             elif isinstance(draft, AssetDraft):
                 books.assets.setdefault(draft.code, None)
+            elif isinstance(draft, MemberDraft):
+                books.members.setdefault(draft.principal, None)
             elif isinstance(draft.origin, str):
                 books.keys.setdefault(draft.origin, None)
             else:

@@ -238,6 +238,7 @@ with numbered as (
     select sequence from ledger.ledgers where ledger_id = %(id)s
     union all select sequence from ledger.assets where ledger_id = %(id)s
     union all select sequence from ledger.accounts where ledger_id = %(id)s
+    union all select sequence from ledger.members where ledger_id = %(id)s
     union all select sequence from ledger.transactions where ledger_id = %(id)s
 ),
 summed as (

@@ -36,7 +36,7 @@ def entry(
 class RawBook:
     """A fresh ledger. Cash stands at 100 USD, the wallet (never below 0) at 100 in its own sense."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], *, is_empty: bool = False) -> None:
         self.connection = connection
         with connection.transaction():
             row = self.run(
@@ -56,6 +56,10 @@ class RawBook:
                 " select ledger_id, 1, record_time, '', '', %s, hash from ledger.heads where ledger_id = %s",
                 [SALT, self.id],
             )
+        if not is_empty:
+            self._fund()
+
+    def _fund(self) -> None:
         with self.writing(5):
             self.assets((2, USD, "USD"), (3, EUR, "EUR"))
             self.accounts((4, CASH, "cash", 1, None), (5, SALES, "sales", 4, None))
@@ -141,17 +145,24 @@ class RawBook:
         self, *sequences: int, ledger_id: int | None = None, time: str = "0", **columns: Any
     ) -> None:
         """Records transactions in one statement."""
-        values = {"idempotency_key": None, "reverses": None, "effective_time": "2024-01-01Z", **columns}
+        defaults = {
+            "idempotency_key": None,
+            "reverses": None,
+            "effective_time": "2024-01-01Z",
+            "forced": None,
+        }
+        values = {**defaults, **columns}
         self.run(
             "insert into ledger.transactions (ledger_id, sequence, idempotency_key, kind, effective_time,"
             " effective_time_given, record_time, created_by, reverses, description, metadata, external_ref,"
-            " salt, hash)"
+            " salt, hash, forced)"
             " select coalesce(%(ledger)s, ledger_id), new, %(idempotency_key)s, '',"
             " %(effective_time)s::timestamptz,"
-            " true, record_time + %(time)s::interval, '', %(reverses)s, '', '{}', '', %(salt)s, %(hash)s"
-            " from ledger.heads, unnest(%(sequences)s::bigint[]) as new where ledger_id = %(id)s",
+            " true, record_time + %(time)s::interval, '', %(reverses)s, '', '{}', '', %(salt)s, %(hash)s,"
+            " %(forced)s from ledger.heads, unnest(%(sequences)s::bigint[]) as new where ledger_id = %(id)s",
             {
                 **values,
+                "forced": values["forced"] or None,
                 "ledger": ledger_id,
                 "id": self.id,
                 "sequences": list(sequences),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, ledger_service_pb2_grpc
@@ -34,17 +35,28 @@ def serving(
     failpoint: Callable[[str], None] = lambda name: None,
     committers: int = 4,
     ahead_from: int = 1,
+    channel_credentials: grpc.ChannelCredentials | None = None,
+    **settings: Any,
 ) -> Iterator[Serving]:
     """Serves a database on a free loopback port until the block ends.
 
     The hardest way unless said otherwise: every batch that can is decided while another is being written.
     """
     config = Config(
-        listen="127.0.0.1:0", database_url=database_url, committers=committers, ahead_from=ahead_from
+        listen="127.0.0.1:0",
+        database_url=database_url,
+        committers=committers,
+        ahead_from=ahead_from,
+        **settings,
     )
     with App(config, clock=clock, failpoint=failpoint) as app:
         target = f"127.0.0.1:{app.port}"
-        with grpc.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        with (
+            grpc.secure_channel(target, channel_credentials, options)
+            if channel_credentials
+            else grpc.insecure_channel(target, options)
+        ) as channel:
             yield Serving(
                 app,
                 target,

@@ -28,3 +28,97 @@ def test_an_address_without_host_or_port_is_refused_as_such(listen: str) -> None
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:50051", "[::1]:50051", "unix:ledger.sock"])
 def test_an_address_with_both_is_taken(listen: str) -> None:
     assert config.load(listen=listen, environ={}).listen == listen
+
+
+# who may call --------------------------------------------------------------------------------
+
+_TLS = {"LEDGER_TLS_CERT": "server.pem", "LEDGER_TLS_KEY": "server-key.pem"}
+_JWT = {"LEDGER_JWT_JWKS": "set.json", "LEDGER_JWT_ISSUER": "i", "LEDGER_JWT_AUDIENCE": "a"}
+_KEYS = {"LEDGER_API_KEYS": "on"}
+_CLIENT_CA = {"LEDGER_TLS_CLIENT_CA": "ca.pem"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "what_to_do"),
+    [
+        ({"LEDGER_TLS_CERT": "server.pem"}, "LEDGER_TLS_KEY"),
+        ({"LEDGER_TLS_KEY": "server-key.pem"}, "LEDGER_TLS_CERT"),
+        (_CLIENT_CA, "LEDGER_TLS_CERT"),
+        (_CLIENT_CA | _KEYS, "LEDGER_TLS_CERT"),
+        ({"LEDGER_JWT_JWKS": "set.json"}, "LEDGER_JWT_ISSUER"),
+        (_JWT | {"LEDGER_JWT_ISSUER": ""}, "LEDGER_JWT_ISSUER"),
+        (_JWT | {"LEDGER_JWT_AUDIENCE": ""}, "LEDGER_JWT_AUDIENCE"),
+        (_JWT | {"LEDGER_JWT_JWKS": ""}, "LEDGER_JWT_JWKS"),
+        (_JWT | {"LEDGER_JWT_JWKS": "http://issuer.example/set"}, "https"),
+        (_JWT | {"LEDGER_JWT_JWKS": "ftp://issuer.example/set"}, "https"),
+        (_JWT | {"LEDGER_JWT_JWKS": "https://user:canary@issuer.example/set"}, "https"),
+        (_JWT | {"LEDGER_JWT_LIFETIME_MAX_S": "0"}, "1 to 86400"),
+        (_JWT | {"LEDGER_JWT_LIFETIME_MAX_S": "-1"}, "1 to 86400"),
+        (_JWT | {"LEDGER_JWT_LIFETIME_MAX_S": "100000"}, "1 to 86400"),
+        ({"LEDGER_API_KEYS": "yes"}, "on or off"),
+    ],
+    ids=str,
+)
+def test_half_a_way_to_know_callers_is_refused_with_what_is_missing(
+    environ: dict[str, str], what_to_do: str
+) -> None:
+    with pytest.raises(config.ConfigError, match=what_to_do) as caught:
+        config.load(environ=environ)
+
+    assert "canary" not in str(caught.value)
+
+
+def test_plaintext_by_flag_and_a_certificate_exclude_each_other() -> None:
+    with pytest.raises(config.ConfigError, match="--insecure-plaintext"):
+        config.load(security={"insecure_plaintext": True}, environ=_TLS)
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_plaintext_wanted", "told"),
+    [
+        ({}, False, "no authentication"),
+        ({}, True, "no authentication"),
+        (_TLS, False, "no authentication"),
+        (_KEYS, False, "in the clear"),
+        (_JWT, False, "in the clear"),
+        (_KEYS | _JWT, False, "in the clear"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("listen", ["0.0.0.0:50051", "[::]:50051", "10.0.0.5:50051", "ledger.example:50051"])
+def test_others_are_let_in_only_with_a_name_and_unread(
+    listen: str, environ: dict[str, str], is_plaintext_wanted: bool, told: str
+) -> None:
+    settings = config.load(
+        listen=listen, security={"insecure_plaintext": is_plaintext_wanted}, environ=environ
+    )
+
+    with pytest.raises(config.ConfigError, match=told) as caught:
+        config.refuse_strangers(settings)
+
+    assert "set LEDGER_" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("listen", "environ", "is_plaintext_wanted"),
+    [
+        ("127.0.0.1:50051", {}, False),
+        ("unix:ledger.sock", {}, False),
+        ("127.0.0.1:50051", _KEYS, False),
+        ("0.0.0.0:50051", _KEYS, True),
+        ("0.0.0.0:50051", _KEYS | _TLS, False),
+        ("0.0.0.0:50051", _TLS | _CLIENT_CA, False),
+        ("0.0.0.0:50051", _TLS | _JWT, False),
+    ],
+    ids=str,
+)
+def test_what_is_safe_is_served(listen: str, environ: dict[str, str], is_plaintext_wanted: bool) -> None:
+    security: config.Security = {"insecure_plaintext": is_plaintext_wanted}
+
+    config.refuse_strangers(config.load(listen=listen, security=security, environ=environ))
+
+
+def test_options_come_before_the_environment() -> None:
+    settings = config.load(security={"tls_cert": "other.pem"}, environ=_TLS)
+
+    assert (settings.tls_cert, settings.tls_key) == ("other.pem", "server-key.pem")

@@ -28,6 +28,7 @@ COMMANDS = {
         "Show every balance, and whether debits equal credits.",
     ),
     "verify": ("ledger_server.cli.verify:verify", "Replay a journal and prove every record of it."),
+    "keys": ("ledger_server.cli.keys:keys", "Make, revoke and list API keys, as the operator."),
     "bench": ("ledger_server.cli.bench:bench", "Measure this machine."),
     "torture": ("ledger_server.cli.torture:torture", "Kill it under load, and judge what is left."),
 }

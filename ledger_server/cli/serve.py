@@ -9,17 +9,18 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from ledger_server import __version__
+from ledger_server.cli.log_lines import LogLines
 from ledger_server.config import WORKERS_MAX
 
 if TYPE_CHECKING:
     from ledger_server.app import App
     from ledger_server.cli.workers import Workers
-    from ledger_server.config import Config
+    from ledger_server.config import Config, Security
 
 # How often a worker that has ended is looked for.
 _LOOK_S = 0.2
@@ -44,12 +45,33 @@ _LOOK_S = 0.2
     metavar="N",
     help="How many processes share the port.  [default: LEDGER_WORKERS, 1]",
 )
+@click.option(
+    "--tls-cert", metavar="FILE", help="Serve TLS with this certificate.  [default: LEDGER_TLS_CERT]"
+)
+@click.option("--tls-key", metavar="FILE", help="Its private key.  [default: LEDGER_TLS_KEY]")
+@click.option(
+    "--tls-client-ca",
+    metavar="FILE",
+    help="Take clients with a certificate of these authorities only.  [default: LEDGER_TLS_CLIENT_CA]",
+)
+@click.option(
+    "--jwt-jwks",
+    metavar="FILE|URL",
+    help="Take tokens that one of these keys signed.  [default: LEDGER_JWT_JWKS]",
+)
+@click.option("--jwt-issuer", metavar="TEXT", help="Who issues the tokens.  [default: LEDGER_JWT_ISSUER]")
+@click.option("--jwt-audience", metavar="TEXT", help="For whom they are.  [default: LEDGER_JWT_AUDIENCE]")
+@click.option("--api-keys", is_flag=True, help="Take API keys.  [default: LEDGER_API_KEYS, off]")
+@click.option(
+    "--insecure-plaintext", is_flag=True, help="Let tokens and keys be sent in the clear, over any network."
+)
 def serve(
     listen: str | None,
     data_dir: Path | None,
     database_url: str | None,
     ephemeral: bool,
     workers: int | None,
+    **security: Unpack[Security],
 ) -> None:
     """Run the service, on an embedded PostgreSQL unless a URL is given.
 
@@ -69,6 +91,7 @@ def serve(
             data_dir=data_dir,
             ephemeral=ephemeral,
             workers=workers,
+            security=security,
         )
         service = Workers(settings, stopping) if settings.workers > 1 else App(settings)
         service.start()
@@ -88,10 +111,10 @@ def serve(
 
 
 def log_to_stderr() -> None:
-    """Warnings and worse, a line each with the time."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    """Warnings and worse, a line each with the time; see log_lines.py."""
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LogLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
 
 
 def stop_on_signals() -> threading.Event:
@@ -116,6 +139,27 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def _security(settings: Config) -> str:
+    """Who is let in, and what others on the way can read."""
+    kinds = [
+        kind
+        for kind, is_taken in (
+            ("client certificates", settings.tls_client_ca),
+            ("tokens", settings.jwt_jwks),
+            ("API keys", settings.api_keys),
+        )
+        if is_taken
+    ]
+    who = ", ".join(kinds) if kinds else "open: no authentication"
+    if settings.tls_cert:
+        way = "TLS"
+    elif settings.insecure_plaintext:
+        way = "PLAINTEXT (--insecure-plaintext): whoever is on the way reads tokens and keys"
+    else:
+        way = "plaintext"
+    return f"{who}, {way}" + (", reachable from this machine only" if settings.is_loopback else "")
+
+
 def _banner(service: App | Workers, settings: Config) -> str:
     host = settings.listen.rpartition(":")[0]
     address = settings.listen if settings.listen.startswith("unix:") else f"{host}:{service.port}"
@@ -134,9 +178,16 @@ def _banner(service: App | Workers, settings: Config) -> str:
             f"  address   {address}",
             f"  books     {books}",
             *([f"  workers   {settings.workers} processes share the port"] if settings.workers > 1 else ()),
-            "  security  open: no authentication, plaintext, reachable from this machine only",
-            "  try it    ./ledger demo" + ("" if address.endswith(":50051") else f" --target {address}"),
-            f"  or call   buf curl{schema} --protocol grpc --http2-prior-knowledge"
-            f" {place}/ledger.v1.LedgerAdminService/GetServerInfo",
+            f"  security  {_security(settings)}",
+            *(
+                ["  callers   send credentials: docs/operations.md, section Who calls"]
+                if settings.authenticates or settings.tls_cert
+                else (
+                    "  try it    ./ledger demo"
+                    + ("" if address.endswith(":50051") else f" --target {address}"),
+                    f"  or call   buf curl{schema} --protocol grpc --http2-prior-knowledge"
+                    f" {place}/ledger.v1.LedgerAdminService/GetServerInfo",
+                )
+            ),
         )
     )

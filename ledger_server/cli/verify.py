@@ -32,8 +32,9 @@ def verify(
     where the checkpoints were rebuilt.
     """
     from ledger_server import config
-    from ledger_server.app import STARTING_ERRORS, verify_database
+    from ledger_server.app import STARTING_ERRORS
     from ledger_server.service.verify import BadCheckpoint, BadRecord
+    from ledger_server.upkeep import verify_database
 
     if is_all is (ledger is not None):
         raise click.UsageError("name a ledger with --ledger, or all of them with --all")

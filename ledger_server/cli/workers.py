@@ -23,8 +23,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
-from ledger_server.app import Home, open_home, refuse_strangers
-from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError
+from ledger_server.app import Home, open_home
+from ledger_server.config import DRAIN_GRACE_S, Config, ConfigError, refuse_strangers
 from ledger_server.rpc.server import reserve
 from ledger_server.store.child import User, command
 

@@ -8,8 +8,9 @@ from ledger.v1 import account_service_pb2_grpc
 from ledger.v1 import ledger_pb2 as nouns_pb
 
 from ledger_server.domain.accounts import AccountVersion
-from ledger_server.rpc import batches, limits, requests, responses
-from ledger_server.rpc.answering import answering, principal
+from ledger_server.rpc import batches, limits, narrowing, requests, responses
+from ledger_server.rpc.answering import access, answering, caller
+from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
@@ -18,7 +19,8 @@ from ledger_server.service.ledger import Ledgers
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     """Opening accounts and looking them up, over the wire."""
 
-    def __init__(self, ledgers: Ledgers) -> None:
+    def __init__(self, ledgers: Ledgers, door: Door = OPEN_DOOR) -> None:
+        self.door = door
         self._ledgers = ledgers
 
     @answering
@@ -28,10 +30,12 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         """Opens an account."""
         form = Form()
         ledger = form.ledger(request.ledger)
-        draft = requests.account_draft(request.account, principal(context), form, "account")
+        by = caller(context)
+        draft = requests.account_draft(request.account, by.principal, form, "account")
         form.judge()
         assert draft is not None
-        opened, replayed = self._ledgers.open_accounts(ledger, [draft])[0]
+        narrowing.refuse_opening(access(context), (draft.name,))
+        opened, replayed = self._ledgers.open_accounts(ledger, [draft], by)[0]
         return _created(opened, replayed)
 
     @answering
@@ -46,13 +50,15 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
             form.fault("accounts", f"has {count}; 1 to {limits.ACCOUNTS_PER_BATCH_MAX} are allowed")
             form.judge()
         batches.check_accounts(request)
-        by = principal(context)
+        by = caller(context)
         drafts = [
-            requests.account_draft(given, by, form, f"accounts[{index}]")
+            requests.account_draft(given, by.principal, form, f"accounts[{index}]")
             for index, given in enumerate(request.accounts)
         ]
         form.judge()
-        opened = self._ledgers.open_accounts(ledger, [draft for draft in drafts if draft is not None])
+        sound = [draft for draft in drafts if draft is not None]
+        narrowing.refuse_opening(access(context), (draft.name for draft in sound))
+        opened = self._ledgers.open_accounts(ledger, sound, by)
         return pb.BatchCreateAccountsResponse(accounts=[_created(*one) for one in opened])
 
     @answering
@@ -65,6 +71,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         name = form.account(request.name, "name")
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        narrowing.refuse_uncovered(access(context), ledger, (name,))
         version, at = self._ledgers.reads.account(ledger, name, min_sequence)
         return pb.GetAccountResponse(account=responses.account(version), sequence=at)
 
@@ -81,6 +88,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         count = form.page_size(request.page_size)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        narrowing.refuse_listing(access(context), None, prefix)
         at, after = position(request, int, str) or (None, "")
         found, has_more, at = self._ledgers.reads.account_page(
             ledger,

@@ -1,4 +1,4 @@
-"""What stands around every servicer method: refusals become status, bugs become INTERNAL without their text.
+"""What stands around every servicer method: who calls is asked, refusals become status, bugs INTERNAL.
 
 It sits on the servicer and not in an interceptor because grpc_testing runs no
 interceptors, and because a test that sees the status sees the real one.
@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from ledger_server.domain.refusals import InvariantBroken, Refusal, ValidationFailed, Violation
+from ledger_server.domain.callers import Caller
+from ledger_server.domain.permissions import Access
+from ledger_server.domain.refusals import InvariantBroken, NotPermitted, Refusal, ValidationFailed, Violation
+from ledger_server.rpc.authorising import service_of
+from ledger_server.rpc.confiding import confided
 from ledger_server.rpc.status import CODES, status
 
 _log = logging.getLogger(__name__)
@@ -21,19 +26,40 @@ _log = logging.getLogger(__name__)
 # The key that carries google.rpc.Status beside the plain status (gRPC, "richer error model").
 DETAILS_KEY = "grpc-status-details-bin"
 
+# Who makes the call that this thread answers.
+_caller: ContextVar[Caller] = ContextVar("caller")
+# What it may.
+_access: ContextVar[Access] = ContextVar("access")
+
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def answering(method: MethodT) -> MethodT:
-    """Wraps a servicer method: unknown fields are refused, refusals and bugs answered as status."""
+    """Wraps a method of a servicer that has a `door`: who may not enter, and unknown fields, are refused.
+
+    Refusals and bugs are answered as status.
+    """
 
     @wraps(method)
     def answer(servicer: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        door, known = servicer.door, None
+        full_name = f"{service_of(servicer.__class__)}.{method.__name__}"
         try:
+            entered = door.enter(context)
+            _caller.set(entered)
             refuse_unknown_fields(request)
+            door.meter.charge_principal(entered.principal, request)
+            known = door.authorise(entered, full_name, request)
+            _access.set(known)
+            # Strangers use up nothing of a ledger's.
+            door.meter.charge_ledger(request)
             return method(servicer, request, context)
         except Refusal as refused:
-            refusal = refused
+            refusal = refused if known is None else confided(known, refused)
+            if isinstance(refusal, NotPermitted):
+                door.authorise.denied(entered, full_name, request, refusal)
+            # It leads back to this frame, which would keep the request until cycles are collected.
+            refused.__traceback__ = None
         except Exception:
             # The text of an exception may hold anything: it goes to the log only.
             _log.exception("%s failed", method.__name__)
@@ -67,7 +93,18 @@ def refuse_unknown_fields(request: Any) -> None:
         )
 
 
-def principal(context: grpc.ServicerContext) -> str:
-    """Who calls: `created_by` of what the call records. Nobody is authenticated yet."""
+def caller(context: grpc.ServicerContext) -> Caller:
+    """Who calls, within a method that `answering` wraps."""
     del context
-    return "anonymous"
+    return _caller.get()
+
+
+def access(context: grpc.ServicerContext) -> Access:
+    """What the caller may, within a method that `answering` wraps."""
+    del context
+    return _access.get()
+
+
+def principal(context: grpc.ServicerContext) -> str:
+    """Who calls, by name: `created_by` of what the call records."""
+    return caller(context).principal

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
+from ledger_server.domain.callers import Caller
 from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.posting import refuse_all
 from ledger_server.domain.refusals import BatchTooLarge, NotFound, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc import limits, responses
+from ledger_server.rpc.confiding import confided
 from ledger_server.rpc.status import short_status, status
 from ledger_server.service.ledger import Ledgers
 
@@ -86,23 +89,24 @@ def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Seque
         name = draft.origin
         if name not in origins:
             posted_here = by_key.get(name, 0) if isinstance(name, str) else 0
-            origins[name] = max(posted_here, _recorded_bytes(ledgers, request.ledger, name))
+            origins[name] = max(posted_here, _recorded_bytes(ledgers, request.ledger, draft))
         size_bytes += origins[name]
         if size_bytes > limits.ANSWER_BYTES_MAX:
             break
     return size_bytes
 
 
-def _recorded_bytes(ledgers: Ledgers, ledger: str, name: int | str) -> int:
+def _recorded_bytes(ledgers: Ledgers, ledger: str, draft: ReverseDraft) -> int:
     try:
-        recorded, _ = ledgers.reads.transaction(ledger, name)
+        recorded, _ = ledgers.reads.transaction(ledger, draft.origin)
     except NotFound:
         return 0
-    return responses.transaction(ledger, recorded).ByteSize()
+    # What is out of reach has no size either.
+    return responses.transaction(ledger, recorded).ByteSize() if recorded.is_within(draft.within) else 0
 
 
 def decide(
-    ledgers: Ledgers, ledger: str, drafts: Sequence[Draft | Refusal], *, atomic: bool
+    ledgers: Ledgers, ledger: str, drafts: Sequence[Draft | Refusal], caller: Caller, *, atomic: bool
 ) -> list[Decision]:
     """One decision for each operation, in order; a malformed one is refused in its place."""
     culprit = next((index for index, draft in enumerate(drafts) if isinstance(draft, Refusal)), None)
@@ -111,33 +115,37 @@ def decide(
         assert isinstance(refusal, Refusal)
         return refuse_all(len(drafts), culprit, refusal)
     sound = [draft for draft in drafts if isinstance(draft, PostDraft | ReverseDraft)]
-    decided = iter(ledgers.decide(ledger, sound, atomic=atomic) if sound else ())
+    # The audit tells of reversals with force, and of no other operation of a batch.
+    audited = caller if any(isinstance(draft, ReverseDraft) and draft.force for draft in sound) else None
+    decided = iter(ledgers.decide(ledger, sound, atomic=atomic, caller=audited) if sound else ())
     return [draft if isinstance(draft, Refusal) else next(decided) for draft in drafts]
 
 
 def results(
-    ledger: str, decisions: Sequence[Decision], *, is_full: bool, room: int
+    by: Access, ledger: str, decisions: Sequence[Decision], *, is_full: bool, room: int
 ) -> list[pb.OperationResult]:
     """Each operation's result. Refusals keep their details while there is room, then only their reason."""
     answered = []
+    shows_balances = by.allows(Permission.READ)
     for decision in decisions:
         if not isinstance(decision, Refusal):
-            answered.append(_recorded(ledger, decision, is_full=is_full))
+            answered.append(_recorded(ledger, decision, is_full=is_full, with_balances=shows_balances))
             continue
-        told = status(decision)
+        refusal = confided(by, decision)
+        told = status(refusal)
         beyond = told.ByteSize() + _FRAME_BYTES - limits.RESULT_BYTES_MAX
         if beyond > room:
-            told = short_status(decision)
+            told = short_status(refusal)
         elif beyond > 0:
             room -= beyond
         answered.append(pb.OperationResult(status=pb.OperationStatus.FromString(told.SerializeToString())))
     return answered
 
 
-def _recorded(ledger: str, decision: Recorded, *, is_full: bool) -> pb.OperationResult:
+def _recorded(ledger: str, decision: Recorded, *, is_full: bool, with_balances: bool) -> pb.OperationResult:
     recorded = decision.record
     assert isinstance(recorded, Transaction)
     answer = pb.OperationResult(sequence=recorded.sequence, hash=recorded.hash, replayed=decision.replayed)
     if is_full:
-        answer.transaction.CopyFrom(responses.transaction(ledger, recorded))
+        answer.transaction.CopyFrom(responses.transaction(ledger, recorded, with_balances=with_balances))
     return answer

@@ -8,14 +8,23 @@ from functools import cache
 from hashlib import sha256
 
 import grpc
-from ledger.v1 import account_service_pb2, ledger_admin_service_pb2_grpc, ledger_service_pb2
+from ledger.v1 import (
+    account_service_pb2,
+    api_key_service_pb2,
+    audit_service_pb2,
+    ledger_admin_service_pb2_grpc,
+    ledger_service_pb2,
+    member_service_pb2,
+)
 from ledger.v1 import ledger_admin_service_pb2 as pb
 from ledger.v1 import ledger_pb2 as nouns_pb
 
 from ledger_server.domain import names
 from ledger_server.domain.accounts import AssetDraft, LedgerDraft
-from ledger_server.rpc import limits, responses
-from ledger_server.rpc.answering import answering, principal
+from ledger_server.domain.permissions import Permission
+from ledger_server.rpc import limits, narrowing, responses
+from ledger_server.rpc.answering import access, answering, caller
+from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
@@ -34,7 +43,8 @@ class ServerInfo:
 class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServicer):
     """Ledgers, assets and the server itself, over the wire."""
 
-    def __init__(self, ledgers: Ledgers, info: ServerInfo) -> None:
+    def __init__(self, ledgers: Ledgers, info: ServerInfo, door: Door = OPEN_DOOR) -> None:
+        self.door = door
         self._ledgers = ledgers
         self._info = info
 
@@ -44,13 +54,17 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
     ) -> pb.CreateLedgerResponse:
         """Creates a ledger."""
         form = Form()
+        by = caller(context)
         draft = LedgerDraft(
             form.ledger(request.name, "name"),
             form.text(request.description, "description"),
-            principal(context),
+            by.principal,
+            request.tenant_admin,
         )
+        if request.tenant_admin or not by.is_open:
+            form.fault("tenant_admin", names.principal_fault(request.tenant_admin))
         form.judge()
-        created, head, replayed = self._ledgers.create_ledger(draft)
+        created, head, replayed = self._ledgers.create_ledger(draft, by)
         return pb.CreateLedgerResponse(ledger=responses.ledger(created, head), replayed=replayed)
 
     @answering
@@ -72,7 +86,10 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
         form.judge()
         (after,) = position(request, str) or ("",)
         found, has_more = self._ledgers.reads.ledger_page(after, count)
-        answer = pb.ListLedgersResponse(ledgers=[responses.ledger(*one) for one in found])
+        if access(context).allows(Permission.SEE_LEDGER):
+            answer = pb.ListLedgersResponse(ledgers=[responses.ledger(*one) for one in found])
+        else:
+            answer = pb.ListLedgersResponse(ledgers=[responses.ledger_name(record) for record, _ in found])
         if has_more:
             answer.next_page_token = page_token(request, found[-1][0].name)
         return answer
@@ -88,9 +105,10 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
         if not 0 <= request.scale <= names.ASSET_SCALE_MAX:
             form.fault("scale", f"is {request.scale}; 0 to {names.ASSET_SCALE_MAX} are allowed")
         form.judge()
-        record, replayed = self._ledgers.create_asset(
-            ledger, AssetDraft(code, request.scale, principal(context))
-        )
+        narrowing.refuse_whole(access(context), "an asset")
+        by = caller(context)
+        draft = AssetDraft(code, request.scale, by.principal)
+        record, replayed = self._ledgers.create_asset(ledger, draft, by)
         return pb.CreateAssetResponse(asset=responses.asset(record), hash=record.hash, replayed=replayed)
 
     @answering
@@ -136,8 +154,9 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
 @cache
 def contract_digest() -> str:
     """SHA-256 of the contract's file descriptors, in order of file name."""
+    services = (ledger_service_pb2, account_service_pb2, pb, member_service_pb2, api_key_service_pb2)
     files = sorted(
         (module.DESCRIPTOR.name, module.DESCRIPTOR.serialized_pb)
-        for module in (nouns_pb, ledger_service_pb2, account_service_pb2, pb)
+        for module in (nouns_pb, *services, audit_service_pb2)
     )
     return sha256(b"".join(data for _, data in files)).hexdigest()

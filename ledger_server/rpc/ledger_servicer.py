@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import grpc
+from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import ledger_service_pb2_grpc
 
+from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
-from ledger_server.domain.refusals import PageTokenInvalid
-from ledger_server.rpc import batches, limits, requests, responses
-from ledger_server.rpc.answering import answering, principal
+from ledger_server.domain.refusals import PageTokenInvalid, transaction_not_found
+from ledger_server.domain.transactions import Transaction
+from ledger_server.rpc import batches, limits, narrowing, requests, responses
+from ledger_server.rpc.answering import access, answering, caller, principal
+from ledger_server.rpc.door import OPEN_DOOR, Door
+from ledger_server.rpc.narrowing import allowed
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
 from ledger_server.service.trial_balances import Breakdown, SumsAsk
 
+_POST_BATCH = "ledger.v1.LedgerService.PostBatch"
 _BREAKDOWNS: dict[int, Breakdown] = {
     pb.TRIAL_BALANCE_ROWS_UNSPECIFIED: Breakdown.NONE,
     pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT: Breakdown.BY_ACCOUNT,
@@ -25,7 +31,8 @@ _BREAKDOWNS: dict[int, Breakdown] = {
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     """The journal's verbs over the wire."""
 
-    def __init__(self, ledgers: Ledgers) -> None:
+    def __init__(self, ledgers: Ledgers, door: Door = OPEN_DOOR) -> None:
+        self.door = door
         self._ledgers = ledgers
 
     @answering
@@ -33,19 +40,26 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records one transaction."""
         form = Form()
         ledger = form.ledger(request.ledger)
-        draft = requests.post_draft(request, principal(context), form)
+        by = access(context)
+        draft = allowed(by, ledger, requests.post_draft(request, principal(context), form))
         recorded, replayed = self._ledgers.post(ledger, draft)
-        return pb.PostResponse(transaction=responses.transaction(ledger, recorded), replayed=replayed)
+        return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
     @answering
     def PostBatch(self, request: pb.PostBatchRequest, context: grpc.ServicerContext) -> pb.PostBatchResponse:
         """Records several operations in order."""
-        drafts = requests.operation_drafts(request, principal(context))
+        by, calling = access(context), caller(context)
+        drafts = narrowing.allowed_drafts(
+            by, request.ledger, requests.operation_drafts(request, calling.principal)
+        )
+        denied = narrowing.first_denied(by, drafts)
+        if denied is not None:
+            self.door.authorise.denied(calling, _POST_BATCH, request, denied)
         is_full = request.view == pb.BATCH_VIEW_FULL
         room = batches.room_for_details(self._ledgers, request, drafts, is_full=is_full)
-        decisions = batches.decide(self._ledgers, request.ledger, drafts, atomic=request.atomic)
+        decisions = batches.decide(self._ledgers, request.ledger, drafts, calling, atomic=request.atomic)
         return pb.PostBatchResponse(
-            results=batches.results(request.ledger, decisions, is_full=is_full, room=room)
+            results=batches.results(by, request.ledger, decisions, is_full=is_full, room=room)
         )
 
     @answering
@@ -53,9 +67,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records the mirror of a transaction."""
         form = Form()
         ledger = form.ledger(request.ledger)
-        draft = requests.reverse_draft(request, principal(context), form)
-        recorded, replayed = self._ledgers.post(ledger, draft)
-        return pb.ReverseResponse(transaction=responses.transaction(ledger, recorded), replayed=replayed)
+        by, calling = access(context), caller(context)
+        draft = allowed(by, ledger, requests.reverse_draft(request, calling.principal, form))
+        recorded, replayed = self._ledgers.post(ledger, draft, calling if request.force else None)
+        return pb.ReverseResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
     @answering
     def GetTransaction(
@@ -68,7 +83,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
         found, at = self._ledgers.reads.transaction(ledger, name, min_sequence)
-        return pb.GetTransactionResponse(transaction=responses.transaction(ledger, found), sequence=at)
+        shown = narrowing.shown(access(context), found)
+        if shown is None:
+            raise transaction_not_found(ledger, name)
+        return pb.GetTransactionResponse(transaction=responses.transaction(ledger, shown), sequence=at)
 
     @answering
     def ListTransactions(
@@ -82,6 +100,8 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         count = form.page_size(request.page_size)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        by = access(context)
+        narrowing.refuse_listing(by, wanted.account, wanted.account_prefix)
         at, place = position(request, int, int) or (None, None)
         page = self._ledgers.reads.transactions(
             ledger,
@@ -96,7 +116,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         go_on = page.position
         size_bytes = 0
         for recorded in page.transactions:
-            message = responses.transaction(ledger, recorded)
+            shown = narrowing.shown(by, recorded)
+            if shown is None:
+                continue
+            message = responses.transaction(ledger, shown)
             size_bytes += message.ByteSize() + 8
             if size_bytes > limits.PAGE_BYTES_MAX and answer.transactions:
                 go_on = answer.transactions[-1].sequence
@@ -119,6 +142,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         count = form.page_size(request.page_size)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        narrowing.refuse_uncovered(access(context), ledger, (account,))
         at, sequence, index = position(request, int, int, int) or (None, None, None)
         version, found, has_more, at = self._ledgers.reads.entries(
             ledger,
@@ -152,6 +176,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        narrowing.refuse_uncovered(access(context), ledger, (ask.account,))
         found: BalanceAnswer
         if request.recompute:
             at, found = self._ledgers.reads.recomputed_balances(ledger, ask, min_sequence)
@@ -174,6 +199,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         asks = requests.balance_asks(request.names, at_sequence, form)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
         form.judge()
+        narrowing.refuse_uncovered(access(context), ledger, (ask.account for ask in asks))
         at, answers = self._ledgers.reads.balances(ledger, asks, min_sequence)
         answer = pb.BatchGetBalancesResponse(
             accounts=[
@@ -202,6 +228,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         if request.basis not in pb.TrialBalanceBasis.values():
             form.fault("basis", f"{request.basis} is not a TrialBalanceBasis")
         form.judge()
+        narrowing.refuse_whole(access(context), "a trial balance")
         at, offset = position(request, int, int) or (at_sequence, 0)
         ask = SumsAsk(
             at,
@@ -229,3 +256,8 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         if offset + count < len(sums.rows):
             answer.next_page_token = page_token(request, sums.at, offset + count)
         return answer
+
+
+def _written(by: Access, ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
+    """A transaction as a write answers it: with running balances for who may read them."""
+    return responses.transaction(ledger, recorded, with_balances=by.allows(Permission.READ))

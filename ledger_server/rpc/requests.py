@@ -27,6 +27,7 @@ _SIDES = frozenset({nouns_pb.SIDE_DEBIT, nouns_pb.SIDE_CREDIT})
 # Years 1 to 9999 (google.protobuf.Timestamp).
 _SECONDS_MIN = -62_135_596_800
 _SECONDS_MAX = 253_402_300_799
+MICROSECONDS_MAX = _SECONDS_MAX * 1_000_000 + 999_999
 
 
 class Form:
@@ -181,16 +182,11 @@ def reverse_draft(
     request: ledger_pb.ReverseRequest | ledger_pb.ReverseOperation, created_by: str, form: Form
 ) -> ReverseDraft:
     """A Reverse's draft. Raises InvalidRequest."""
-    draft = ReverseDraft(
-        form.transaction(request.transaction),
-        form.key(request.idempotency_key),
-        form.time(request, "effective_time"),
-        form.text(request.description, "description"),
-        form.metadata(request.metadata),
-        created_by,
-    )
+    origin, key = form.transaction(request.transaction), form.key(request.idempotency_key)
+    effective_time = form.time(request, "effective_time")
+    description, metadata = form.text(request.description, "description"), form.metadata(request.metadata)
     form.judge()
-    return draft
+    return ReverseDraft(origin, key, effective_time, description, metadata, created_by, request.force)
 
 
 def operation_drafts(
@@ -205,7 +201,7 @@ def operation_drafts(
         form.fault("view", f"{request.view} is not a BatchView")
     form.judge()
     count = len(request.operations)
-    entries = sum(len(operation.post.entries) for operation in request.operations)
+    entries = sum(len(one.post.entries) for one in request.operations[: limits.OPERATIONS_MAX + 1])
     if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
         raise BatchTooLarge(
             f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
+from ledger.v1 import member_service_pb2 as member_pb
 
 from ledger_server.domain.accounts import (
     NORMAL_SIGN,
@@ -14,6 +16,8 @@ from ledger_server.domain.accounts import (
     LedgerRecord,
     normal_side,
 )
+from ledger_server.domain.audit import AuditEvent
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import AccountEntry, AssetTotal, Balance, SummedRow
 from ledger_server.domain.transactions import Transaction
 
@@ -27,7 +31,7 @@ def timestamp(microseconds: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
-def transaction(ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
+def transaction(ledger: str, recorded: Transaction, *, with_balances: bool = True) -> nouns_pb.Transaction:
     """A recorded transaction; balances in each account's normal sense."""
     return nouns_pb.Transaction(
         ledger=ledger,
@@ -40,7 +44,7 @@ def transaction(ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
                 side=nouns_pb.SIDE_DEBIT if is_debit else nouns_pb.SIDE_CREDIT,
                 amount=str(amount),
                 asset=asset.code,
-                balance_after=str(balance_after * account.sign),
+                balance_after=str(balance_after * account.sign) if with_balances else "",
             )
             for account, is_debit, amount, asset, balance_after in recorded.entries
         ],
@@ -53,6 +57,7 @@ def transaction(ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
         reverses=recorded.reverses,
         reversed_by=recorded.reversed_by,
         hash=recorded.hash,
+        forced=recorded.forced,
     )
 
 
@@ -78,6 +83,35 @@ def account(version: AccountVersion) -> nouns_pb.Account:
     )
 
 
+def member(version: MemberVersion) -> member_pb.Member:
+    """A membership."""
+    return member_pb.Member(
+        principal=version.principal,
+        roles=[int(role) for role in version.roles],  # type: ignore[misc]
+        account_prefixes=version.account_prefixes,
+        version=version.version,
+        sequence=version.sequence,
+        record_time=timestamp(version.record_time),
+        created_by=version.created_by,
+    )
+
+
+def audit_event(ledger: str, event: AuditEvent) -> audit_pb.AuditEvent:
+    """An audit event."""
+    return audit_pb.AuditEvent(
+        ledger=ledger,
+        occurred_at=timestamp(event.occurred_at),
+        actor=event.actor,
+        means=event.means,
+        peer=event.peer,
+        action=event.action,
+        subject=event.subject,
+        sequence=event.sequence,
+        count=event.times,
+        refused=event.refused,
+    )
+
+
 def asset(record: AssetRecord) -> nouns_pb.Asset:
     """An asset."""
     return nouns_pb.Asset(
@@ -99,6 +133,13 @@ def ledger(record: LedgerRecord, head: Head) -> nouns_pb.Ledger:
         epoch=head.epoch,
         record_time=timestamp(record.record_time),
         created_by=record.created_by,
+    )
+
+
+def ledger_name(record: LedgerRecord) -> nouns_pb.Ledger:
+    """A ledger as who is no member may know it."""
+    return nouns_pb.Ledger(
+        name=record.name, record_time=timestamp(record.record_time), created_by=record.created_by
     )
 
 

@@ -11,24 +11,40 @@ from grpc_reflection.v1alpha import reflection
 from ledger.v1 import (
     account_service_pb2,
     account_service_pb2_grpc,
+    api_key_service_pb2,
+    api_key_service_pb2_grpc,
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     ledger_admin_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    member_service_pb2,
+    member_service_pb2_grpc,
 )
 
-from ledger_server.rpc import limits
+from ledger_server.rpc import transport
 from ledger_server.rpc.account_servicer import AccountServicer
+from ledger_server.rpc.api_key_servicer import APIKeyServicer
+from ledger_server.rpc.audit_servicer import AuditServicer
+from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.health import Health
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
+from ledger_server.rpc.interceptors.client_versions import ClientVersions
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
+from ledger_server.rpc.member_servicer import MemberServicer
+from ledger_server.rpc.server_certificate import ServerCertificate
+from ledger_server.service.api_keys import APIKeys
 from ledger_server.service.ledger import Ledgers
 
 SERVICES = (
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
+    api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"].full_name,
+    member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
 )
 # Threads that serve calls; a call waits in its lane most of the time.
 WORKERS = 256
@@ -38,10 +54,6 @@ IN_FLIGHT_MAX = 240
 WAITING_PER_LEDGER_MAX = IN_FLIGHT_MAX // 2
 # gRPC's own cap, without ErrorInfo, far behind the admission.
 CONCURRENT_RPCS_MAX = 1024
-# The system spreads connections over those that share a port, once: a connection that
-# ends after a while, and is made again, finds a process that has come since. What is
-# open a minute after that, a watch of health, is begun anew.
-_MOVING_ON = (("grpc.max_connection_age_ms", 300_000), ("grpc.max_connection_age_grace_ms", 60_000))
 _DATABASE_LOOK_S = 1.0
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # Once no call is in flight only health's open streams are left, which never end by
@@ -105,7 +117,15 @@ class Server:
     """Serves the contract on one address until it is drained; beside others where the port is shared."""
 
     def __init__(
-        self, ledgers: Ledgers, info: ServerInfo, *, with_reflection: bool, shares_port: bool = False
+        self,
+        ledgers: Ledgers,
+        api_keys: APIKeys,
+        info: ServerInfo,
+        *,
+        with_reflection: bool,
+        shares_port: bool = False,
+        door: Door = OPEN_DOOR,
+        client_version_min: str | None = None,
     ) -> None:
         self._ledgers = ledgers
         pool = CountingPool(WORKERS)
@@ -113,25 +133,30 @@ class Server:
         self._pool = pool
         self._server = grpc.server(
             pool,
-            interceptors=[self._admission],
+            # Admission is the outermost: it answers where nothing else is reached.
+            interceptors=[
+                self._admission,
+                *([ClientVersions(client_version_min)] if client_version_min else ()),
+            ],
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
-            options=(
-                # On by default on Linux, where a second server then binds the same
-                # port in silence.
-                ("grpc.so_reuseport", int(shares_port)),
-                *(_MOVING_ON if shares_port else ()),
-                ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX),
-                ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX),
-                ("grpc.server_handshake_timeout_ms", 5_000),
-                # The client pings a quiet connection each minute.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-            ),
+            options=transport.options(shares_port=shares_port),
         )
-        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(ledgers), self._server)
-        account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(ledgers), self._server)
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(
+            LedgerServicer(ledgers, door), self._server
+        )
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server(
+            AccountServicer(ledgers, door), self._server
+        )
         ledger_admin_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server(
-            LedgerAdminServicer(ledgers, info), self._server
+            LedgerAdminServicer(ledgers, info, door), self._server
         )
+        api_key_service_pb2_grpc.add_APIKeyServiceServicer_to_server(
+            APIKeyServicer(api_keys, door), self._server
+        )
+        member_service_pb2_grpc.add_MemberServiceServicer_to_server(
+            MemberServicer(ledgers, door), self._server
+        )
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(ledgers, door), self._server)
         self._health = Health(SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
@@ -140,10 +165,16 @@ class Server:
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._watch_database, name="health", daemon=True)
 
-    def listen(self, address: str) -> int:
-        """Binds the address (HOST:PORT, port 0 for any; or unix:PATH) and answers the port."""
+    def listen(self, address: str, certificate: ServerCertificate | None = None) -> int:
+        """Binds the address (HOST:PORT, port 0 for any; or unix:PATH) and answers the port.
+
+        In plaintext where there is no certificate.
+        """
         try:
-            port = self._server.add_insecure_port(address)
+            if certificate is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, certificate.credentials())
         except RuntimeError as error:
             raise AddressInUse(
                 f"cannot listen on {address}: it is in use, or not an address of this machine"
@@ -152,7 +183,9 @@ class Server:
 
     def start(self) -> None:
         """Starts to answer; health says SERVING."""
+        transport.make_room()
         self._ledgers.start()
+        self._admission.start()
         self._server.start()
         self._health.set(health_pb2.HealthCheckResponse.SERVING)
         self._watch.start()

@@ -25,15 +25,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ledger_server.domain.audit import Act, acts_of
+from ledger_server.domain.callers import Caller
 from ledger_server.domain.decisions import Decision, Draft, Moment, Record, Recorded
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import (
     Contention,
     DatabaseUnavailable,
     InvariantBroken,
-    LedgerNotFound,
     OutcomeUnknown,
     Refusal,
+    ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft
 from ledger_server.service.books_cache import BooksCache
@@ -63,16 +65,19 @@ RESOLVE_ATTEMPTS_MAX = 6
 
 
 class PostingPlace(Place[list[Decision]]):
-    """A caller's drafts in a lane; answered with one decision each."""
+    """A caller's drafts in a lane; answered with one decision each. Named, the caller is audited."""
 
-    __slots__ = ("atomic", "drafts")
+    __slots__ = ("atomic", "caller", "drafts")
 
-    def __init__(self, drafts: Sequence[Draft], *, atomic: bool = False) -> None:
+    def __init__(
+        self, drafts: Sequence[Draft], *, atomic: bool = False, caller: Caller | None = None
+    ) -> None:
         # A turn is bounded in entries too: a transaction may have a thousand.
         entries = sum(len(draft.entries) for draft in drafts if isinstance(draft, PostDraft))
         super().__init__(max(len(drafts), entries // 8))
         self.drafts = drafts
         self.atomic = atomic
+        self.caller = caller
 
 
 @dataclass(slots=True)
@@ -127,7 +132,7 @@ class Committer:
             self._settle_all(places, _unavailable(error))
             return
         if ledger_id is None:
-            self._settle_all(places, LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger))
+            self._settle_all(places, ledger_not_found(ledger))
             return
         pending = [[_Work(place, 0, len(place.drafts)) for place in places]]
         while pending:
@@ -219,7 +224,9 @@ class Committer:
             records = _records(decisions)
             asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
             batch = (
-                self._seat.session().batch(before, books.head, records, asset_ids, bounded)
+                self._seat.session().batch(
+                    before, books.head, records, asset_ids, bounded, _acts(work, decisions)
+                )
                 if records
                 else None
             )
@@ -314,6 +321,12 @@ def _records(decisions: list[list[Decision]]) -> list[Record]:
         # A validate_only draft has no hash.
         if isinstance(decision, Recorded) and not decision.replayed and decision.record.hash
     ]
+
+
+def _acts(work: list[_Work], decisions: list[list[Decision]]) -> list[Act]:
+    """What the audit tells of them."""
+    parts = zip(work, decisions, strict=True)
+    return [act for item, decided in parts for act in acts_of(item.place.caller, item.drafts, decided)]
 
 
 def _salts() -> Callable[[], bytes]:

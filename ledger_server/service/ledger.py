@@ -13,21 +13,25 @@ from ledger_server.domain.accounts import (
     LedgerDraft,
     LedgerRecord,
 )
+from ledger_server.domain.callers import Caller
 from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import (
     AtomicGroupRefused,
     Contention,
     DatabaseUnavailable,
     LedgerAlreadyExists,
-    LedgerNotFound,
     Refusal,
     Unavailable,
+    ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
+from ledger_server.service.denials import Denials
 from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
+from ledger_server.service.memberships import Memberships
 from ledger_server.service.reads import Reads
 from ledger_server.service.tenures import Tenures
 from ledger_server.service.trial_balances import TrialBalances
@@ -62,6 +66,8 @@ class Ledgers:
         )
         self.reads = Reads(database, waiting_max=waiting_max)
         self._checkpointer = Checkpointer(database)
+        self.memberships = Memberships(database)
+        self.denials = Denials(database)
         self.trial_balances = TrialBalances(self.reads, self._checkpointer.note)
 
     def start(self) -> None:
@@ -69,23 +75,28 @@ class Ledgers:
         self._posting.start()
         self.reads.start()
         self._checkpointer.start()
+        self.denials.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Commits who waits, answers who waits, and stops."""
         self._posting.stop(timeout_s)
         self.reads.stop(timeout_s)
         self._checkpointer.stop(timeout_s)
+        self.denials.stop(timeout_s)
 
     # writes --------------------------------------------------------------------------
 
-    def decide(self, ledger: str, drafts: Sequence[Draft], *, atomic: bool = False) -> list[Decision]:
+    def decide(
+        self, ledger: str, drafts: Sequence[Draft], *, atomic: bool = False, caller: Caller | None = None
+    ) -> list[Decision]:
         """Submits drafts to the ledger's lane and answers one decision each, durable when answered.
 
+        Where the caller is named, the audit tells of what it did beside the journal.
         Raises where none of them was decided: Overloaded, Unavailable, Contention,
         LedgerNotFound.
         """
         self._look_up(ledger)
-        place = PostingPlace(drafts, atomic=atomic)
+        place = PostingPlace(drafts, atomic=atomic, caller=caller)
         self._posting.submit(ledger, place)
         decisions = place.wait()
         first = decisions[0]
@@ -103,33 +114,51 @@ class Ledgers:
                 "the database does not answer; nothing was recorded, try again"
             ) from error
         if found is None:
-            raise LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
+            raise ledger_not_found(ledger)
 
-    def post(self, ledger: str, draft: PostDraft | ReverseDraft) -> tuple[Transaction, bool]:
+    def post(
+        self, ledger: str, draft: PostDraft | ReverseDraft, caller: Caller | None = None
+    ) -> tuple[Transaction, bool]:
         """Records one transaction or reversal; answers it and whether it is a replay. Raises refusals."""
-        recorded = _recorded(self.decide(ledger, [draft])[0])
+        recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
         assert isinstance(recorded.record, Transaction)
         return recorded.record, recorded.replayed
 
-    def open_accounts(self, ledger: str, drafts: Sequence[AccountDraft]) -> list[tuple[AccountVersion, bool]]:
+    def open_accounts(
+        self, ledger: str, drafts: Sequence[AccountDraft], caller: Caller | None = None
+    ) -> list[tuple[AccountVersion, bool]]:
         """Opens accounts, all or none. Raises the refusal of the one at fault."""
-        decisions = self.decide(ledger, drafts, atomic=len(drafts) > 1)
+        decisions = self.decide(ledger, drafts, atomic=len(drafts) > 1, caller=caller)
         for decision in decisions:
             if isinstance(decision, Refusal) and not isinstance(decision, AtomicGroupRefused):
                 raise decision
         opened = [_recorded(decision) for decision in decisions]
         return [(one.record, one.replayed) for one in opened if isinstance(one.record, AccountVersion)]
 
-    def create_asset(self, ledger: str, draft: AssetDraft) -> tuple[AssetRecord, bool]:
+    def create_asset(
+        self, ledger: str, draft: AssetDraft, caller: Caller | None = None
+    ) -> tuple[AssetRecord, bool]:
         """Creates an asset; answers it and whether it is a replay. Raises refusals."""
-        recorded = _recorded(self.decide(ledger, [draft])[0])
+        recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
         assert isinstance(recorded.record, AssetRecord)
         return recorded.record, recorded.replayed
 
-    def create_ledger(self, draft: LedgerDraft) -> tuple[LedgerRecord, Head, bool]:
+    def change_member(self, ledger: str, draft: MemberDraft, caller: Caller) -> tuple[MemberVersion, bool]:
+        """Adds, changes or removes a member; answers it and whether it was so already. Raises refusals."""
+        try:
+            recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
+        finally:
+            # Also where it is not known what became of it.
+            self.memberships.forget(ledger, draft.principal)
+        assert isinstance(recorded.record, MemberVersion)
+        return recorded.record, recorded.replayed
+
+    def create_ledger(
+        self, draft: LedgerDraft, caller: Caller | None = None
+    ) -> tuple[LedgerRecord, Head, bool]:
         """Creates a ledger; answers its first record, its head then, and whether it is a replay."""
         try:
-            created = open_ledger(self.database, draft)
+            created = open_ledger(self.database, draft, caller)
         except NotCommitted as error:
             if error.retryable:
                 raise Contention("another CreateLedger kept winning; try again") from error
@@ -140,12 +169,17 @@ class Ledgers:
         if created is None:
             with self.reads.reading(draft.name) as reading:
                 created = reading.ledger(draft.name)
-            if created.description != draft.description:
+                differing = [] if created.description == draft.description else ["description"]
+                if reading.first_tenant_admin() != draft.tenant_admin:
+                    differing.append("tenant_admin")
+            if differing:
                 raise LedgerAlreadyExists(
-                    f"ledger {draft.name!r} exists with another description",
+                    f"ledger {draft.name!r} exists with another {' and '.join(differing)}",
                     ledger=draft.name,
-                    differing_fields="description",
+                    differing_fields=",".join(differing),
                 )
+        elif draft.tenant_admin:
+            self.memberships.forget(draft.name, draft.tenant_admin)
         return created, Head(1, created.hash, created.record_time), replayed
 
 

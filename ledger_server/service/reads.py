@@ -9,6 +9,7 @@ from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from ledger_server.domain.accounts import NORMAL_SIGN, AccountVersion, AssetRecord, Head, LedgerRecord
+from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import (
     AccountEntry,
     Balance,
@@ -20,8 +21,8 @@ from ledger_server.domain.refusals import (
     AccountNotFound,
     AssetNotFound,
     DatabaseUnavailable,
-    LedgerNotFound,
     SequenceNotReached,
+    ledger_not_found,
     transaction_not_found,
 )
 from ledger_server.domain.transactions import Transaction
@@ -87,7 +88,7 @@ class Reads:
         try:
             ledger_id = self._database.ledger_id(ledger)
             if ledger_id is None:
-                raise LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
+                raise ledger_not_found(ledger)
             if min_sequence:
                 self._wait_for(ledger, ledger_id, min_sequence)
             with self._database.reading() as connection:
@@ -263,6 +264,16 @@ class Reads:
             found = reading.account_page(
                 prefix=prefix, account_type=account_type, after=after, at=at, count=count + 1
             )
+        return found[:count], len(found) > count, at
+
+    def member_page(
+        self, ledger: str, *, after: str, at: int | None, count: int, min_sequence: int = 0
+    ) -> tuple[list[MemberVersion], bool, int]:
+        """A page of members, whether more follow, and the sequence."""
+        with self.reading(ledger, min_sequence) as reading:
+            reached = reading.head().sequence
+            at = reached if at is None else min(at, reached)
+            found = reading.member_page(after, at, count + 1)
         return found[:count], len(found) > count, at
 
     def assets(self, ledger: str, min_sequence: int = 0) -> tuple[list[AssetRecord], int]:

@@ -45,3 +45,25 @@ def test_the_call_of_the_banner_is_answered_as_it_stands(
 
     assert answer.returncode == 0, answer.stderr
     assert '"schemaVersion"' in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (Config(), "open: no authentication, plaintext, reachable from this machine only"),
+        (Config(api_keys=True), "API keys, plaintext, reachable from this machine only"),
+        (
+            Config(listen="0.0.0.0:1", api_keys=True, insecure_plaintext=True),
+            "API keys, PLAINTEXT (--insecure-plaintext): whoever is on the way reads tokens and keys",
+        ),
+        (
+            Config(listen="0.0.0.0:1", tls_cert="c", tls_key="k", tls_client_ca="a", jwt_jwks="j"),
+            "client certificates, tokens, TLS",
+        ),
+    ],
+    ids=["open", "keys", "insecure", "tls"],
+)
+def test_the_banner_says_who_is_let_in_and_what_can_be_read(settings: Config, told: str) -> None:
+    lines = _banner(App(settings), settings).splitlines()
+
+    assert f"  security  {told}" in lines

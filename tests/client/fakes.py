@@ -22,7 +22,7 @@ class ThreadsMethod:
     raises: list[BaseException] = field(default_factory=list)
     calls: list[tuple[PostBatchRequest, Future[Any]]] = field(default_factory=list)
 
-    def future(self, request: bytes, timeout: float) -> Future[Any]:
+    def future(self, request: bytes, timeout: float, metadata: Any) -> Future[Any]:
         """Begins a call, or raises what was planned."""
         if self.raises:
             raise self.raises.pop(0)
@@ -41,7 +41,7 @@ class TasksChannel:
     def unary_unary(self, *arguments: Any) -> Any:
         """The one method that posts need."""
 
-        def call(request: bytes, timeout: float) -> asyncio.Future[Any]:
+        def call(request: bytes, timeout: float, metadata: Any) -> asyncio.Future[Any]:
             if self.raises:
                 raise self.raises.pop(0)
             answer = asyncio.get_running_loop().create_future()

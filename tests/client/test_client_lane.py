@@ -10,6 +10,7 @@ from ledger_client import lane as lanes
 from ledger_client.drafts import ReversalDraft, credit, debit, post_bytes, reversal_bytes
 from ledger_client.lane import AHEAD_FROM, IN_FLIGHT_MAX, Batch, Lane, Place, Posted
 from ledger_client.refusals import (
+    AccountNotFound,
     Contention,
     DatabaseUnavailable,
     DeadlineExceeded,
@@ -259,9 +260,19 @@ def test_an_answer_lost_once_is_settled_by_a_no_of_the_ledger() -> None:
     place = Kept("k")
     books = lane(place)
     books.refused(taken(books), LOST, 0.0)
+    books.refused(taken(books, 1.0), AccountNotFound("NOT_FOUND", "no", reason="ACCOUNT_NOT_FOUND"), 1.0)
+
+    assert isinstance(place.answer, AccountNotFound)
+
+
+def test_a_ledger_that_is_found_no_more_does_not_settle_an_answer_that_was_lost() -> None:
+    # The membership may have ended in between; the post stands if it was recorded before.
+    place = Kept("k")
+    books = lane(place)
+    books.refused(taken(books), LOST, 0.0)
     books.refused(taken(books, 1.0), LedgerNotFound("NOT_FOUND", "no", reason="LEDGER_NOT_FOUND"), 1.0)
 
-    assert isinstance(place.answer, LedgerNotFound)
+    assert isinstance(place.answer, OutcomeUnknown)
 
 
 def test_deadlines_are_told_apart_by_whether_the_post_was_sent() -> None:

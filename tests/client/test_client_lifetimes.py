@@ -56,7 +56,9 @@ def test_closing_finishes_a_call_of_its_own_that_is_under_way(
 def test_closing_in_a_signal_s_handler_does_not_wait_for_the_call_that_it_interrupted() -> None:
     client = connect("127.0.0.1:1")
 
-    def interrupted(request: GetLedgerRequest, /, timeout: float | None = None) -> GetLedgerRequest:
+    def interrupted(
+        request: GetLedgerRequest, /, timeout: float | None = None, metadata: object = ()
+    ) -> GetLedgerRequest:
         client.close()
         return request
 

@@ -37,7 +37,9 @@ class WithCallbacks:
 
     def unary_unary(self, *arguments: Any, **more: Any) -> Any:
         method = self._channel.unary_unary(*arguments, **more)
-        method.future = lambda request, timeout: self._pool.submit(method, request, timeout)
+        method.future = lambda request, timeout, metadata: self._pool.submit(
+            method, request, timeout, metadata
+        )
         return method
 
     def __getattr__(self, name: str) -> Any:

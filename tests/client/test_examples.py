@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving import Serving
+from clusters import Database
+from ledger.v1.ledger_admin_service_pb2 import CreateLedgerRequest
+from serving import Serving, serving
+
+from ledger_client import Credentials, connect
 
 TREE = Path(__file__).resolve().parents[2]
 EXAMPLES = TREE / "examples"
@@ -20,7 +24,7 @@ PRINTED = {
 
 
 def test_every_example_is_run() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTED)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PRINTED, "certificates"}
 
 
 def run(*arguments: str) -> list[str]:
@@ -41,6 +45,32 @@ def run(*arguments: str) -> list[str]:
 def test_an_example_prints_what_it_says_also_the_second_time(name: str, server: Serving) -> None:
     for _ in range(2):
         assert run(str(EXAMPLES / f"{name}.py"), server.target) == PRINTED[name]
+
+
+def test_the_certificates_to_try_it_with_are_those_that_a_server_and_a_client_need(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = tmp_path / "certs"
+    run(str(EXAMPLES / "certificates.py"), str(folder), "127.0.0.1", "spiffe://company/till")
+    settings = {
+        "tls_cert": str(folder / "server.pem"),
+        "tls_key": str(folder / "server-key.pem"),
+        "tls_client_ca": str(folder / "ca.pem"),
+        "platform_admins": ("spiffe://company/till",),
+    }
+    shown = Credentials(
+        ca=folder / "ca.pem", certificate=folder / "client.pem", key=folder / "client-key.pem"
+    )
+
+    with (
+        serving(database.app_url, channel_credentials=shown.of_channel(), **settings) as server,
+        connect(server.target, credentials=shown) as client,
+    ):
+        request = CreateLedgerRequest(name="shop", tenant_admin="svc:admin")
+        created = client.call(client.admin.CreateLedger, request).ledger
+
+    assert created.created_by == "spiffe://company/till"
+    assert (folder / "server-key.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_first_snippet_of_the_page_runs_as_written_on_fresh_books(server: Serving) -> None:

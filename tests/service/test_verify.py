@@ -341,6 +341,18 @@ DAMAGES: dict[str, tuple[int | str, Callable[[psycopg.Connection[Any], int], Non
         "head",
         damage("update ledger.heads set filled = filled - 1 where THIS"),
     ),
+    "a head that knows of an account more": (
+        "head",
+        damage("update ledger.heads set account_id_max = account_id_max + 1 where THIS"),
+    ),
+    "a head that knows of an asset less": (
+        "head",
+        damage("update ledger.heads set asset_id_max = asset_id_max - 1 where THIS"),
+    ),
+    "a head that knows of no limits": (
+        "head",
+        damage("update ledger.heads set has_limits = false where THIS"),
+    ),
     "no head": (1, damage("delete from ledger.heads where THIS")),
     "a whole transaction multiplied": (
         12,

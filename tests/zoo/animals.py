@@ -5,11 +5,15 @@ from __future__ import annotations
 from zoo import (
     of_the_books,
     of_the_callers,
+    of_the_credentials,
     of_the_domain,
     of_the_lane,
+    of_the_limits,
+    of_the_members,
     of_the_rows,
     of_the_schema,
     of_the_statements,
+    of_the_tenants,
     of_the_wire,
 )
 
@@ -18,7 +22,11 @@ ANIMALS = (
     *of_the_schema.ANIMALS,
     *of_the_statements.ANIMALS,
     *of_the_wire.ANIMALS,
+    *of_the_credentials.ANIMALS,
+    *of_the_members.ANIMALS,
+    *of_the_tenants.ANIMALS,
     *of_the_callers.ANIMALS,
+    *of_the_limits.ANIMALS,
     *of_the_books.ANIMALS,
     *of_the_rows.ANIMALS,
     *of_the_lane.ANIMALS,

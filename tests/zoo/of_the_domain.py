@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _POSTING = "ledger_server/domain/posting.py"
+_BOUNDING = "ledger_server/domain/bounding.py"
 _CONTENT = "ledger_server/domain/content.py"
 _CHAIN = "ledger_server/domain/chain.py"
 _MIRRORING = "ledger_server/domain/mirroring.py"
@@ -33,7 +34,7 @@ ANIMALS = (
     Animal(
         ">= for > at the upper bound",
         "A customer who uses a credit limit to the last cent is refused.",
-        (Plant(_POSTING, "after > limit.balance_max:", "after >= limit.balance_max:"),),
+        (Plant(_BOUNDING, "after > limit.balance_max:", "after >= limit.balance_max:"),),
         (
             _BOUNDS + "test_a_bound_is_reached_and_not_passed",
             "tests/races/test_races.py::test_the_exact_limit_is_allowed_and_one_more_is_not",
@@ -42,13 +43,13 @@ ANIMALS = (
     Animal(
         "<= for < at the lower bound",
         "A wallet cannot be emptied: the last spend that leaves exactly the minimum is refused.",
-        (Plant(_POSTING, "after < limit.balance_min:", "after <= limit.balance_min:"),),
+        (Plant(_BOUNDING, "after < limit.balance_min:", "after <= limit.balance_min:"),),
         (_BOUNDS + "test_a_bound_is_reached_and_not_passed",),
     ),
     Animal(
         "improvement refused",
         "An account below its minimum can no longer be paid back in parts.",
-        (Plant(_POSTING, "if after < before and limit.balance_min", "if limit.balance_min"),),
+        (Plant(_BOUNDING, "if after < before and limit.balance_min", "if limit.balance_min"),),
         (_BOUNDS + "test_an_account_outside_its_bounds_may_come_nearer_step_by_step",),
     ),
     Animal(
@@ -56,7 +57,7 @@ ANIMALS = (
         "A bound in one asset refuses or lets pass what is posted in another one.",
         (
             Plant(
-                _POSTING,
+                _BOUNDING,
                 "limit = version.limits.get(asset.code)",
                 "limit = next(iter(version.limits.values()))",
             ),

@@ -6,7 +6,7 @@ from zoo.animal import Animal, Plant
 
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
 _PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
-_CHECKPOINTS = "ledger_server/store/migrations/0003_checkpoints.sql"
+_NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
 _FENCES = "tests/store/test_fences.py::"
 _REFUSES = _FENCES + "test_the_database_refuses[pg18-"
 
@@ -62,22 +62,15 @@ ANIMALS = (
         "imbalance by asset unseen",
         "A bug can record a transaction that takes dollars and gives euros out of nothing.",
         (
-            Plant(
-                _JOURNAL, "        group by sequence, asset_id, layer\n", "        group by sequence, layer\n"
-            ),
+            Plant(_NUMBERS, "select sequence, asset_id,\n", "select sequence, min(asset_id) as asset_id,\n"),
+            Plant(_NUMBERS, "group by sequence, asset_id, layer\n", "group by sequence, layer\n"),
         ),
         (_REFUSES + "two_assets_that_balance_only_together]",),
     ),
     Animal(
-        "> for <> in the balance fence",
+        "<= for = in the balance fence",
         "A bug can record a transaction with more credits than debits.",
-        (
-            Plant(
-                _JOURNAL,
-                "having sum(case side when 1 then amount else -amount end) <> 0",
-                "having sum(case side when 1 then amount else -amount end) > 0",
-            ),
-        ),
+        (Plant(_NUMBERS, "bool_and(difference = 0) as balanced", "bool_and(difference <= 0) as balanced"),),
         (_REFUSES + "credits_that_are_not_the_debits]",),
     ),
     Animal(
@@ -85,7 +78,7 @@ ANIMALS = (
         "Where nothing is vouched, the fence of bounded accounts believes any balance it is told.",
         (
             Plant(
-                _JOURNAL,
+                _NUMBERS,
                 "                    is distinct from first_of_batch.before",
                 "                    <> first_of_batch.before",
             ),
@@ -106,7 +99,7 @@ ANIMALS = (
         "The database lets a wallet fall below its minimum when a bug asks for it.",
         (
             Plant(
-                _JOURNAL,
+                _NUMBERS,
                 "sign * balance_after < sign * before and sign * balance_after < balance_min",
                 "sign * balance_after > sign * before and sign * balance_after < balance_min",
             ),
@@ -114,9 +107,30 @@ ANIMALS = (
         (_REFUSES + "a_bound_that_is_passed]",),
     ),
     Animal(
+        "limits that nobody looks for",
+        "The fence of bounds never looks at an account: a wallet falls below its minimum when a bug asks.",
+        (Plant(_NUMBERS, "has_limits = has_limits or opened.limited", "has_limits = has_limits"),),
+        (_REFUSES + "a_bound_that_is_passed]",),
+    ),
+    Animal(
+        "account numbers with a gap",
+        "An entry can be recorded of an account that was never opened: its number has been passed over.",
+        (
+            Plant(
+                _NUMBERS,
+                "(opened.first = account_id_max + 1 and opened.last = account_id_max + opened.accounts)",
+                "true",
+            ),
+        ),
+        (
+            _REFUSES + "an_account_number_that_skips_one]",
+            _REFUSES + "account_numbers_that_skip_one_between_them]",
+        ),
+    ),
+    Animal(
         "head that moves back",
         "A bug can take the newest records out of the journal by moving its head before them.",
-        (Plant(_JOURNAL, "        or new.sequence < old.sequence\n", ""),),
+        (Plant(_NUMBERS, "        or new.sequence < old.sequence\n", ""),),
         (_REFUSES + "the_head_moves_backwards]",),
     ),
     Animal(
@@ -182,8 +196,11 @@ ANIMALS = (
         "functions for everybody",
         "Any role can put a fence of ours on a table of its own and make the head count strangers' rows.",
         (
-            Plant(_JOURNAL, "revoke all on all functions in schema ledger from public;\n", ""),
-            Plant(_CHECKPOINTS, "revoke all on all functions in schema ledger from public;\n", ""),
+            Plant(
+                _NUMBERS,
+                "revoke all on function ledger.asset_ids_continue from public;",
+                "grant execute on function ledger.asset_ids_continue to public;",
+            ),
         ),
         (_FENCES + "test_no_function_of_ours_is_everybodys[pg18]",),
     ),

@@ -1,0 +1,96 @@
+"""A sound call of every method, of a ledger with USD, cash, sales and a post under the key `first`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from callers import lines, post_operation, transaction_name
+from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import api_key_service_pb2 as keys_pb
+from ledger.v1 import audit_service_pb2 as audit_pb
+from ledger.v1 import ledger_admin_service_pb2 as admin_pb
+from ledger.v1 import ledger_pb2 as nouns
+from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import member_service_pb2 as members_pb
+from society import Person
+
+from ledger_server.domain.members import Role
+
+
+def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
+    """One call each, by method."""
+    account = accounts_pb.AccountDraft(name="new", type=nouns.ACCOUNT_TYPE_ASSET)
+    sale = lines("cash", "sales", 1)
+    origin = transaction_name("first")
+    created = admin_pb.CreateLedgerRequest(name=f"{ledger}:other", tenant_admin="jwt:somebody")
+    return {
+        "LedgerService.Post": lambda p: p.ledgers.Post(pb.PostRequest(ledger=ledger, entries=sale)),
+        "LedgerService.PostBatch": lambda p: p.ledgers.PostBatch(
+            pb.PostBatchRequest(ledger=ledger, operations=[post_operation("cash", "sales", 1)])
+        ),
+        "LedgerService.Reverse": lambda p: p.ledgers.Reverse(
+            pb.ReverseRequest(ledger=ledger, transaction=origin)
+        ),
+        "LedgerService.Reverse with force": lambda p: p.ledgers.Reverse(
+            pb.ReverseRequest(ledger=ledger, transaction=origin, force=True)
+        ),
+        "LedgerService.GetTransaction": lambda p: p.ledgers.GetTransaction(
+            pb.GetTransactionRequest(ledger=ledger, transaction=origin)
+        ),
+        "LedgerService.ListTransactions": lambda p: p.ledgers.ListTransactions(
+            pb.ListTransactionsRequest(ledger=ledger)
+        ),
+        "LedgerService.ListEntries": lambda p: p.ledgers.ListEntries(
+            pb.ListEntriesRequest(ledger=ledger, account="cash")
+        ),
+        "LedgerService.GetBalance": lambda p: p.ledgers.GetBalance(
+            pb.GetBalanceRequest(ledger=ledger, account="cash")
+        ),
+        "LedgerService.BatchGetBalances": lambda p: p.ledgers.BatchGetBalances(
+            pb.BatchGetBalancesRequest(ledger=ledger, names=[pb.BalanceName(account="cash")])
+        ),
+        "LedgerService.TrialBalance": lambda p: p.ledgers.TrialBalance(pb.TrialBalanceRequest(ledger=ledger)),
+        "AccountService.CreateAccount": lambda p: p.accounts.CreateAccount(
+            accounts_pb.CreateAccountRequest(ledger=ledger, account=account)
+        ),
+        "AccountService.BatchCreateAccounts": lambda p: p.accounts.BatchCreateAccounts(
+            accounts_pb.BatchCreateAccountsRequest(ledger=ledger, accounts=[account])
+        ),
+        "AccountService.GetAccount": lambda p: p.accounts.GetAccount(
+            accounts_pb.GetAccountRequest(ledger=ledger, name="cash")
+        ),
+        "AccountService.ListAccounts": lambda p: p.accounts.ListAccounts(
+            accounts_pb.ListAccountsRequest(ledger=ledger)
+        ),
+        "LedgerAdminService.CreateLedger": lambda p: p.admin.CreateLedger(created),
+        "LedgerAdminService.GetLedger": lambda p: p.admin.GetLedger(admin_pb.GetLedgerRequest(name=ledger)),
+        "LedgerAdminService.ListLedgers": lambda p: p.admin.ListLedgers(admin_pb.ListLedgersRequest()),
+        "LedgerAdminService.CreateAsset": lambda p: p.admin.CreateAsset(
+            admin_pb.CreateAssetRequest(ledger=ledger, code="EUR", scale=2)
+        ),
+        "LedgerAdminService.ListAssets": lambda p: p.admin.ListAssets(
+            admin_pb.ListAssetsRequest(ledger=ledger)
+        ),
+        "LedgerAdminService.GetServerInfo": lambda p: p.admin.GetServerInfo(admin_pb.GetServerInfoRequest()),
+        "MemberService.AddMember": lambda p: p.add(ledger, "jwt:new", Role.READER),
+        "MemberService.RemoveMember": lambda p: p.remove(ledger, "jwt:nobody"),
+        "MemberService.ListMembers": lambda p: p.members.ListMembers(
+            members_pb.ListMembersRequest(ledger=ledger)
+        ),
+        "APIKeyService.CreateAPIKey": lambda p: p.api_keys.CreateAPIKey(
+            keys_pb.CreateAPIKeyRequest(ledger=ledger, principal="svc:till")
+        ),
+        "APIKeyService.RevokeAPIKey": lambda p: p.api_keys.RevokeAPIKey(
+            keys_pb.RevokeAPIKeyRequest(ledger=ledger, key_id="0" * 16)
+        ),
+        "APIKeyService.ListAPIKeys": lambda p: p.api_keys.ListAPIKeys(
+            keys_pb.ListAPIKeysRequest(ledger=ledger)
+        ),
+        "AuditService.ListAuditEvents": lambda p: p.audits.ListAuditEvents(
+            audit_pb.ListAuditEventsRequest(ledger=ledger)
+        ),
+        "AuditService.ListAuditEvents of none": lambda p: p.audits.ListAuditEvents(
+            audit_pb.ListAuditEventsRequest()
+        ),
+    }
