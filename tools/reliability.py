@@ -71,9 +71,10 @@ HEADS = (
 )
 
 
-def document(result: Fields, found: list[Fields]) -> str:
-    """The whole document."""
-    return "\n".join([PROMISES, *_tried(result), *_found(found), *_limits()]) + "\n"
+def document(result: Fields, kept: Fields) -> str:
+    """The whole document, of a run and of what is kept by hand."""
+    parts = [*_tried(result), *_beside(kept["beside"]), *_found(kept["found"]), *_limits()]
+    return "\n".join([PROMISES, *parts]) + "\n"
 
 
 def _tried(result: Fields) -> list[str]:
@@ -140,6 +141,19 @@ def _violations(rows: list[Fields]) -> list[str]:
     return ["**Violations** of this run:", "", *said, ""] if said else []
 
 
+def _beside(beside: list[Fields]) -> list[str]:
+    return [
+        "## What was tried beside it",
+        "",
+        "Without faults, or with faults that are part of the test; each runs in small in `./ledger test`.",
+        "",
+        _line(("what", "tried", "came of it")),
+        _line(["---"] * 3),
+        *(_line([one["what"], one["tried"], one["came"]]) for one in beside),
+        "",
+    ]
+
+
 def _found(found: list[Fields]) -> list[str]:
     return [
         "## What was found",
@@ -181,8 +195,8 @@ def _minutes(seconds: int) -> str:
 def main(file: Path) -> None:
     """Writes the document to the file."""
     result = json.loads((DOCS / "reliability.json").read_text(encoding="utf-8"))
-    found = tomllib.loads((DOCS / "reliability.toml").read_text(encoding="utf-8"))["found"]
-    file.write_text(document(result, found), encoding="utf-8")
+    kept = tomllib.loads((DOCS / "reliability.toml").read_text(encoding="utf-8"))
+    file.write_text(document(result, kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

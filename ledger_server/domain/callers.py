@@ -42,3 +42,8 @@ class Caller:
     def is_open(self) -> bool:
         """Whether nobody was asked: no authentication is configured, and everything is allowed."""
         return self.means is Means.OPEN
+
+
+def is_proved_otherwise(principal: str) -> bool:
+    """Whether only a certificate or a token proves the principal, and a key for it would pretend to one."""
+    return "://" in principal or principal.startswith(("dns:", "jwt:", "urn:"))

@@ -8,7 +8,7 @@ from ledger.v1 import api_key_service_pb2_grpc
 
 from ledger_server.domain import names
 from ledger_server.domain.api_keys import APIKey, APIKeyDraft
-from ledger_server.domain.callers import ANONYMOUS
+from ledger_server.domain.callers import ANONYMOUS, is_proved_otherwise
 from ledger_server.domain.refusals import PageTokenInvalid
 from ledger_server.rpc import responses
 from ledger_server.rpc.answering import answering, caller
@@ -39,6 +39,8 @@ class APIKeyServicer(api_key_service_pb2_grpc.APIKeyServiceServicer):
         form.fault("principal", names.principal_fault(request.principal))
         if request.principal == ANONYMOUS:
             form.fault("principal", "is who nobody has asked")
+        if is_proved_otherwise(request.principal):
+            form.fault("principal", "is who a certificate or a token proves; give a name of the key's own")
         draft = APIKeyDraft(
             form.ledger(request.ledger),
             request.principal,

@@ -80,6 +80,10 @@ def test_a_time_of_expiry_is_kept(keys: APIKeyServiceStub, teller: Teller) -> No
         ({"expire_time": Timestamp(seconds=1)}, "expire_time"),
         ({"expire_time": Timestamp(seconds=-(10**15))}, "expire_time"),
         ({"ledger": ""}, "ledger"),
+        ({"principal": "spiffe://shop/till"}, "principal"),
+        ({"principal": "dns:till.shop"}, "principal"),
+        ({"principal": "urn:uuid:6f1d"}, "principal"),
+        ({"principal": "jwt:42"}, "principal"),
     ],
     ids=lambda value: str(value)[:20].replace("\n", " "),
 )

@@ -93,7 +93,8 @@ class CreateAPIKeyRequest(_message.Message):
     """The ledger's name."""
     principal: _builtins.str
     """Who will call with it: 1-255 printable characters in Unicode NFC, no space
-    at either end.
+    at either end. A name of the key's own: none that a certificate or a token
+    proves (a URI, or one that begins with dns:, jwt: or urn:).
     """
     description: _builtins.str
     """What it is for; at most 255 characters."""
