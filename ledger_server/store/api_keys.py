@@ -14,7 +14,7 @@ from ledger_server.domain.api_keys import ID_BYTES, SECRET_BYTES, APIKey, APIKey
 from ledger_server.domain.callers import Caller
 from ledger_server.store import rows
 from ledger_server.store.database import Database
-from ledger_server.store.outcomes import DatabaseLost, NotCommitted
+from ledger_server.store.outcomes import DatabaseLost, NotCommitted, failure
 from ledger_server.store.sql import statements
 
 _SQL = statements("api_keys")
@@ -99,10 +99,8 @@ def keys_of(database: Database, ledger_id: int, ledger: str) -> Iterator[APIKeyT
             yield APIKeyTable(session.connection, ledger_id, ledger)
         broken = False
     except psycopg.Error as error:
-        if session.connection.closed or session.connection.broken:
-            raise DatabaseLost(str(error).partition("\n")[0]) from error
-        broken = False
-        raise NotCommitted(error) from error
+        broken = session.connection.closed or session.connection.broken
+        raise failure(error, connection_lost=broken) from error
     finally:
         database.give_back(session, broken=broken)
 

@@ -15,7 +15,7 @@ from ledger_server.domain.members import MemberDraft, Role
 from ledger_server.domain.membership import first_or_next
 from ledger_server.store import rows
 from ledger_server.store.database import Database
-from ledger_server.store.outcomes import DatabaseLost, NotCommitted
+from ledger_server.store.outcomes import NotCommitted, failure
 from ledger_server.store.patience import LaneConnection
 from ledger_server.store.sql import statements
 
@@ -74,10 +74,8 @@ def open_ledger(database: Database, draft: LedgerDraft, caller: Caller | None = 
             return None
         raise NotCommitted(error) from error
     except psycopg.Error as error:
-        if session.connection.closed or session.connection.broken:
-            raise DatabaseLost(str(error).partition("\n")[0]) from error
-        broken = False
-        raise NotCommitted(error) from error
+        broken = session.connection.closed or session.connection.broken
+        raise failure(error, connection_lost=broken) from error
     finally:
         database.give_back(session, broken=broken)
 

@@ -49,7 +49,7 @@ class CommitUnknown(Exception):
 
 
 class DatabaseLost(Exception):
-    """The database did not answer where nothing can have been written."""
+    """The database did not answer where nothing can have been written, or where that does no harm."""
 
 
 # lock_not_available: a lane lock was not to be had within lock_timeout.
@@ -73,3 +73,10 @@ def outcome_of(error: psycopg.Error, *, connection_lost: bool) -> Outcome:
     if connection_lost or state is None or state in _UNCERTAIN or state[:2] not in _CERTAIN_CLASSES:
         return Outcome.UNKNOWN
     return Outcome.NOT_COMMITTED
+
+
+def failure(error: psycopg.Error, *, connection_lost: bool) -> NotCommitted | DatabaseLost:
+    """What to raise for a database transaction that may be tried again whatever became of it."""
+    if outcome_of(error, connection_lost=connection_lost) is Outcome.NOT_COMMITTED:
+        return NotCommitted(error)
+    return DatabaseLost(str(error).partition("\n")[0])

@@ -204,7 +204,8 @@ def test_who_stays_silent_is_ended_and_leaves_room(teller: Teller, monkeypatch: 
 
         assert teller.post("cash", "sales", 1).transaction.sequence
         assert _statuses(silent.calls) == {grpc.StatusCode.CANCELLED}
-    assert not teller.server.app._server._admission._silence._waiting  # type: ignore[union-attr]
+    silence = teller.server.app._server._admission._silence  # type: ignore[union-attr]
+    until(lambda: not silence._waiting, "forgotten")
 
 
 def test_a_message_may_take_its_time_where_there_is_room(

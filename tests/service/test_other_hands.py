@@ -12,6 +12,7 @@ import psycopg
 from callers import Refused, Teller, answer_of, unsound
 from clusters import Database
 from faults import PATIENCE_S, Failpoints, until
+from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from serving import Serving, serving
 
 from ledger_server.rpc.server import IN_FLIGHT_MAX
@@ -139,3 +140,27 @@ def test_a_cancel_before_anything_was_tried_is_no_fault_of_the_batch(database: D
 
         assert not isinstance(answer, Refused)
         assert teller.balance("wallet") == 1
+
+
+def test_a_ledger_whose_creation_was_cancelled_is_created_by_the_next_call(database: Database) -> None:
+    """It was told as INTERNAL, which nobody asks again after."""
+    with (
+        serving(database.app_url) as server,
+        psycopg.connect(database.owner_url) as owner,
+        psycopg.connect(database.owner_url, autocommit=True) as admin,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # Whether the name is taken is not known before this ends.
+        owner.execute("insert into ledger.directory (name) values ('shop')")
+        request = admin_pb.CreateLedgerRequest(name="shop")
+        call = pool.submit(lambda: answer_of(lambda: server.admin.CreateLedger(request)))
+        waiting = "select pid from pg_locks where locktype = 'transactionid' and not granted"
+        until(lambda: admin.execute(waiting).fetchall(), "waiting for the name")
+
+        admin.execute(f"select pg_cancel_backend(pid) from ({waiting}) as waiting".encode())
+        refused = call.result(PATIENCE_S)
+        owner.rollback()
+
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.is_retryable) == ("DATABASE_UNAVAILABLE", True)
+        assert not server.admin.CreateLedger(request).replayed

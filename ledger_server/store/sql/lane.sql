@@ -32,7 +32,7 @@ select found.*
 from json_array_elements_text(%(keys)s::json) as asked (key)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= asked.key
@@ -47,7 +47,7 @@ select found.*
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and transactions.sequence = asked.sequence

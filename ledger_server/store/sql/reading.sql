@@ -300,7 +300,7 @@ where (%(kind)s::text is null or kind = %(kind)s)
 select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effective_time,
     recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
     recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
-    recorded.details_digest, recorded.forced is not null, coalesce(reversal.sequence, 0)
+    recorded.details_digest, coalesce(recorded.forced, false), coalesce(reversal.sequence, 0)
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select *

@@ -33,7 +33,7 @@ limit %(count)s;
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence > %(after)s
@@ -83,7 +83,7 @@ order by sequence;
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest, forced is not null
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence = any(%(sequences)s);
