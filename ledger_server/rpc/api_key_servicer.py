@@ -14,12 +14,10 @@ from ledger_server.rpc import responses
 from ledger_server.rpc.answering import answering, caller
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.page_tokens import page_token, position
-from ledger_server.rpc.requests import Form
+from ledger_server.rpc.requests import MICROSECONDS_MAX, Form
 from ledger_server.service.api_keys import APIKeys
 
 _KEY_ID_LENGTH_MAX = 64
-# The end of year 9999, in microseconds since 1970.
-_MOMENT_MAX = 253_402_300_799_999_999
 _LIFETIME_MAX_S = 100 * 366 * 24 * 3600
 
 
@@ -75,7 +73,7 @@ class APIKeyServicer(api_key_service_pb2_grpc.APIKeyServiceServicer):
         count = form.page_size(request.page_size)
         form.judge()
         made_at, key_id = position(request, int, str) or (0, "")
-        if made_at > _MOMENT_MAX:
+        if made_at > MICROSECONDS_MAX:
             raise PageTokenInvalid("the page token is not one of this service's")
         found, has_more = self._api_keys.page(ledger, (made_at, key_id), count)
         answer = pb.ListAPIKeysResponse(api_keys=map(_api_key, found))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Lock
 
 from ledger_server.domain import api_keys
 from ledger_server.domain.api_keys import APIKey, APIKeyDraft, GoodKey
@@ -15,28 +12,14 @@ from ledger_server.domain.callers import Caller
 from ledger_server.domain.refusals import (
     APIKeyNotFound,
     DatabaseUnavailable,
-    LedgerNotFound,
     ValidationFailed,
     Violation,
+    ledger_not_found,
 )
+from ledger_server.service.remembered import Remembered
 from ledger_server.store.api_keys import APIKeyTable, find_key, keys_of
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost, NotCommitted
-
-# A key that was revoked by another process is good for no longer than this.
-REMEMBERED_S = 1.0
-# From this age on one caller asks again, while the others go on with what is known.
-ASKED_AGAIN_S = 0.5
-KEYS_REMEMBERED_MAX = 10_000
-
-
-@dataclass(slots=True)
-class _Known:
-    """A key as it was when the database was asked, by the monotonic clock."""
-
-    asked_at: float
-    key: GoodKey
-    is_asked_again: bool = False
 
 
 class APIKeys:
@@ -44,12 +27,8 @@ class APIKeys:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._clock = clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        # Rises with each revocation here: what was asked before it is not remembered after it.
-        self._revocations = 0
-        # Critical section: the memory and the count; never held while the database is asked.
-        self._lock = Lock()
+        # By id; unknown ones are anybody's invention.
+        self._remembered: Remembered[str, GoodKey] = Remembered(self._find, keeps_absence=False, clock=clock)
 
     # proving -------------------------------------------------------------------------
 
@@ -62,32 +41,14 @@ class APIKeys:
         if parts is None:
             return None
         key_id, secret = parts
-        known = self._good(key_id)
+        known = self._remembered.get(key_id)
         return known if api_keys.is_proved(secret, known) else None
 
-    def _good(self, key_id: str) -> GoodKey | None:
-        now = self._clock()
-        with self._lock:
-            known = self._known.get(key_id)
-            if known is not None and now < known.asked_at + REMEMBERED_S:
-                if known.is_asked_again or now < known.asked_at + ASKED_AGAIN_S:
-                    return known.key
-                known.is_asked_again = True
-            revocations = self._revocations
+    def _find(self, key_id: str) -> GoodKey | None:
         try:
-            found = find_key(self._database, key_id)
+            return find_key(self._database, key_id)
         except DatabaseLost as error:
-            with self._lock:
-                if known is not None:
-                    known.is_asked_again = False
             raise DatabaseUnavailable("the database does not answer; try again") from error
-        with self._lock:
-            self._known.pop(key_id, None)
-            if found is not None and revocations == self._revocations:
-                self._known[key_id] = _Known(now, found)
-                if len(self._known) > KEYS_REMEMBERED_MAX:
-                    self._known.popitem(last=False)
-        return found
 
     # keeping -------------------------------------------------------------------------
 
@@ -101,9 +62,7 @@ class APIKeys:
         """Revokes a key for good: at once here, within a second everywhere. Raises refusals."""
         with self._keys_of(ledger) as keys:
             revoked = keys.revoke(key_id, caller)
-        with self._lock:
-            self._revocations += 1
-            self._known.pop(key_id, None)
+        self._remembered.forget(key_id)
         if revoked is None:
             raise APIKeyNotFound(f"no API key {key_id!r} in ledger {ledger!r}", key_id=key_id)
         return revoked
@@ -119,7 +78,7 @@ class APIKeys:
         try:
             ledger_id = self._database.ledger_id(ledger)
             if ledger_id is None:
-                raise LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
+                raise ledger_not_found(ledger)
             with keys_of(self._database, ledger_id, ledger) as keys:
                 yield keys
         except DatabaseLost as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
-from ledger_server.domain.refusals import DatabaseUnavailable, LedgerNotFound
+from ledger_server.domain.refusals import DatabaseUnavailable, ledger_not_found
 from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
 from ledger_server.store.database import Database
@@ -44,7 +44,7 @@ class BalanceReader:
             ledger_id = self._database.ledger_id(ledger)
             if ledger_id is None:
                 for place in places:
-                    place.settle(LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger))
+                    place.settle(ledger_not_found(ledger))
                 return
             with self._database.reading() as connection:
                 sequence, answers = Reading(connection, ledger_id).balances(

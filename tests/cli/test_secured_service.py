@@ -20,7 +20,7 @@ from ledger.v1 import ledger_admin_service_pb2 as pb
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from torture.processes import Server
 
-from ledger_server.service.api_keys import REMEMBERED_S
+from ledger_server.service.remembered import REMEMBERED_S
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems do not spread connections over processes"

@@ -18,7 +18,7 @@ from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
 from serving import Serving, serving
 
-from ledger_server.service.api_keys import REMEMBERED_S
+from ledger_server.service.remembered import REMEMBERED_S
 
 INFO = admin_pb.GetServerInfoRequest()
 

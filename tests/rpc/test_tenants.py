@@ -20,7 +20,7 @@ from sound_calls import requests
 
 from ledger_server.domain.members import Role
 from ledger_server.rpc.page_tokens import page_token
-from ledger_server.service.memberships import REMEMBERED_S
+from ledger_server.service.remembered import REMEMBERED_S
 
 CHART = (Role.ACCOUNTANT, Role.POSTER, Role.REVERSER, Role.READER)
 

@@ -12,10 +12,11 @@ from clusters import Database
 from ledger_server.domain.callers import ANONYMOUS, Caller, Means
 from ledger_server.domain.members import MemberDraft, MemberVersion, Role
 from ledger_server.domain.refusals import DatabaseUnavailable
-from ledger_server.service import denials, memberships
+from ledger_server.service import denials, remembered
 from ledger_server.service.denials import Denials
 from ledger_server.service.ledger import Ledgers
-from ledger_server.service.memberships import ASKED_AGAIN_S, REMEMBERED_S, Memberships
+from ledger_server.service.memberships import Memberships
+from ledger_server.service.remembered import ASKED_AGAIN_S, REMEMBERED_S
 from ledger_server.store.database import Database as OpenedDatabase
 
 BY = Caller(ANONYMOUS, Means.OPEN, "")
@@ -127,12 +128,12 @@ def test_ledgers_that_are_not_there_have_no_members(teller: Teller, ledgers: Led
 def test_the_memory_is_bounded(
     teller: Teller, opened: OpenedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memberships, "REMEMBERED_MAX", 10)
+    monkeypatch.setattr(remembered, "REMEMBERED_MAX", 10)
     remembering = Memberships(opened)
     for number in range(50):
         remembering.of(teller.ledger, f"p{number}")
 
-    assert len(remembering._known) == 10
+    assert len(remembering._remembered) == 10
 
 
 def test_who_cannot_be_asked_about_is_let_in_nowhere(cluster_gone: OpenedDatabase) -> None:

@@ -58,7 +58,13 @@ ANIMALS = (
     Animal(
         "membership read before it ended",
         "A read that was under way while a membership ended puts it back into the memory.",
-        (Plant("ledger_server/service/memberships.py", "if self._changes == changes:", "if True:"),),
+        (
+            Plant(
+                "ledger_server/service/remembered.py",
+                "if changes == self._changes and (value is not None or self._keeps_absence):",
+                "if value is not None or self._keeps_absence:",
+            ),
+        ),
         ("tests/service/test_memberships.py::test_what_was_read_before_a_change_is_not_remembered_after_it",),
     ),
     Animal(
