@@ -24,6 +24,9 @@ _SQL = statements("database")
 
 # A borrowed read connection is waited for this long, then DATABASE_UNAVAILABLE.
 BORROW_TIMEOUT_S = 5.0
+# While the database is away, a connection is tried for this long, and then the next one.
+# Left alone, a pool doubles its pauses: an hour away would cost minutes more.
+RECONNECT_S = 1.0
 # Of the lanes' pool, beside one for each committer.
 LANES_SPARE = 2
 # How many ledgers' ids are remembered; a name never changes its id.
@@ -104,6 +107,8 @@ class Database:
             min_size=1,
             max_size=readers,
             max_waiting=256,
+            reconnect_timeout=RECONNECT_S,
+            reconnect_failed=ConnectionPool.check,
             open=False,
             name="reads",
         )
@@ -119,6 +124,8 @@ class Database:
             max_idle=10.0,
             # Spare ones are for creating ledgers.
             max_size=committers + LANES_SPARE,
+            reconnect_timeout=RECONNECT_S,
+            reconnect_failed=ConnectionPool.check,
             open=False,
             name="lanes",
         )

@@ -375,4 +375,6 @@ def test_many_large_messages_at_once_take_no_more_than_few(shared: Hostage) -> N
         # Four at once, of 350 MiB each when read, and 32 as they came.
         assert _peak_bytes(shared) - peak < 2_400 * MIB
 
-    assert {refusal.reason for refusal in refusals} == {"VALIDATION_FAILED", "OVERLOADED"}
+    # Where they come slowly, one after the other, there is room for each.
+    assert "VALIDATION_FAILED" in (reasons := {refusal.reason for refusal in refusals})
+    assert reasons <= {"VALIDATION_FAILED", "OVERLOADED"}
