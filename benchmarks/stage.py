@@ -97,10 +97,10 @@ class Stage:
         self._ends.callback(process.end)
         return process
 
-    def serve(self, books: Books | None = None, *, workers: int = 1) -> Server:
+    def serve(self, books: Books | None = None, *, workers: int = 1, options: tuple[str, ...] = ()) -> Server:
         """Starts the service on the books as ledger_app, with so many worker processes."""
         url = (books or self.books).app_url
-        common = ("serve", "--listen", "127.0.0.1:0", "--database-url", url)
+        common = ("serve", "--listen", "127.0.0.1:0", "--database-url", url, *options)
         if workers == 1:
             started = [self._start("ledger_server.cli", *common)]
         elif any(option.name == "workers" for option in serve.params):

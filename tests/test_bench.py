@@ -65,6 +65,13 @@ ROWS = {
     "client_post": {"client_post": "transactions/s"},
     "one_caller": {"one_caller, p50": "us"},
     "open_loop": {"open_loop, accepted": "calls/s"},
+    "with_key": {
+        "with_key, batches": "transactions/s",
+        "with_key, post": "calls/s",
+        "with_key, post, server CPU": "us/call",
+        "with_key, balance": "calls/s",
+        "with_key, balance, server CPU": "us/call",
+    },
     "two_workers": {"two_workers": "transactions/s", "two_workers, 40001": "% of commits"},
     "hundred_ledgers": {"4 ledgers, two workers": "transactions/s"},
     "disk": {"disk, random keys": "bytes/transaction", "disk, time-ordered keys": "bytes/transaction"},
@@ -86,9 +93,15 @@ ROWS = {
 }
 # What may be zero, or be missing where the machine was quick enough.
 MAY_BE_ZERO = {"two_workers, 40001", "overload, neither accepted nor OVERLOADED", "overload, normal after"}
-MAY_BE_MISSING = {"overload, refused in, p99", "post, server CPU", "get_balance, server CPU"}
+MAY_BE_MISSING = {
+    "overload, refused in, p99",
+    "post, server CPU",
+    "get_balance, server CPU",
+    "with_key, post, server CPU",
+    "with_key, balance, server CPU",
+}
 # Those that start services of their own and take longer than a few seconds on a busy machine.
-HEAVY = {"two_workers", "hundred_ledgers", "disk", "big_books", "overload", "memory"}
+HEAVY = {"with_key", "two_workers", "hundred_ledgers", "disk", "big_books", "overload", "memory"}
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU is read from /proc")
 
 

@@ -11,7 +11,7 @@ from ledger.v1.ledger_service_pb2 import PostBatchRequest
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 from benchmarks.drafts import Drafts, Shape
-from benchmarks.jobs.channels import CALL_TIMEOUT_S, stubs, together
+from benchmarks.jobs.channels import CALL_TIMEOUT_S, credentials, stubs, together
 
 
 def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -27,7 +27,7 @@ def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         return drafts.batch(next(ledgers), job["size"])
 
     made = [make() for _ in range(count)] if job["prepared"] else None
-    ways = cycle(stubs(job))
+    ways, shown = cycle(stubs(job)), credentials(job)
 
     def run() -> dict[str, Any]:
         latencies: list[float] = []
@@ -38,7 +38,7 @@ def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
             for number in waiting:
                 request = make() if made is None else made[number]
                 before = time.perf_counter()
-                results = stub.PostBatch(request, timeout=CALL_TIMEOUT_S).results
+                results = stub.PostBatch(request, timeout=CALL_TIMEOUT_S, metadata=shown).results
                 latencies.append((time.perf_counter() - before) * 1e6)
                 for result in results:
                     if result.status.code or not result.sequence:

@@ -13,7 +13,7 @@ from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 from benchmarks import plain_tables
 from benchmarks.drafts import Drafts, Shape
-from benchmarks.jobs.channels import CALL_TIMEOUT_S, channels, together
+from benchmarks.jobs.channels import CALL_TIMEOUT_S, channels, credentials, together
 
 
 def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -54,10 +54,7 @@ def _calls(job: dict[str, Any]) -> list[Callable[[], object]]:
     if job["verb"] == "echo":
         return [_echo(next(ways), job) for _ in range(job["callers"])]
     drafts, ledgers = Drafts(Shape(**job["shape"])), cycle(job["ledgers"])
-    return [
-        _verb(LedgerServiceStub(next(ways)), job["verb"], drafts, next(ledgers))
-        for _ in range(job["callers"])
-    ]
+    return [_verb(LedgerServiceStub(next(ways)), job, drafts, next(ledgers)) for _ in range(job["callers"])]
 
 
 def _echo(channel: grpc.Channel, job: dict[str, Any]) -> Callable[[], object]:
@@ -70,10 +67,11 @@ def _echo(channel: grpc.Channel, job: dict[str, Any]) -> Callable[[], object]:
     return lambda: echo(request, timeout=CALL_TIMEOUT_S)
 
 
-def _verb(stub: LedgerServiceStub, verb: str, drafts: Drafts, ledger: str) -> Callable[[], object]:
+def _verb(stub: LedgerServiceStub, job: dict[str, Any], drafts: Drafts, ledger: str) -> Callable[[], object]:
+    verb, more = job["verb"], {"timeout": CALL_TIMEOUT_S, "metadata": credentials(job)}
     if verb == "post":
-        return lambda: stub.Post(drafts.post(ledger), timeout=CALL_TIMEOUT_S)
+        return lambda: stub.Post(drafts.post(ledger), **more)
     if verb == "page":
-        return lambda: stub.ListEntries(drafts.page(ledger), timeout=CALL_TIMEOUT_S)
+        return lambda: stub.ListEntries(drafts.page(ledger), **more)
     assert verb == "balance", verb
-    return lambda: stub.GetBalance(drafts.balance(ledger), timeout=CALL_TIMEOUT_S)
+    return lambda: stub.GetBalance(drafts.balance(ledger), **more)

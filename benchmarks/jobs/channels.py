@@ -37,6 +37,11 @@ def stubs(job: dict[str, Any]) -> list[LedgerServiceStub]:
     return [LedgerServiceStub(channel) for channel in channels(job)]
 
 
+def credentials(job: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    """What the job's calls carry to say who calls: its API key, if it has one."""
+    return (("authorization", f"Bearer {job['key']}"),) if "key" in job else None
+
+
 def together(calls: list[Callable[[], None]]) -> None:
     """Every call on a thread of its own; raises the first failure when all have ended."""
     failures: list[BaseException] = []

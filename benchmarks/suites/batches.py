@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from typing import Any
 
 from benchmarks import plain_tables
 from benchmarks.bench import Bench, Side, rates
 from benchmarks.measured import Bar, Measured
 from benchmarks.opening import open_ledger
+from benchmarks.processes import Server
 
 # Half of what COPY reaches; and, where COPY makes 40,000 a second, so many of them.
 _BAR = Bar(ratio_min=0.5, value_min=18_000, value_min_where=40_000)
@@ -16,13 +18,16 @@ _BAR = Bar(ratio_min=0.5, value_min=18_000, value_min_where=40_000)
 
 def post_batch(bench: Bench) -> Iterator[Measured]:
     """PostBatch of independent posts beside COPY BINARY of the rows it wrote."""
-    yield from _beside_copy(bench, "post_batch", bench.ledger, _BAR)
+    yield from beside_copy(
+        bench, "post_batch", bench.server, bench.batches(bench.server, [bench.ledger]), _BAR
+    )
 
 
 def post_batch_bounded(bench: Bench) -> Iterator[Measured]:
     """The same where every account has a lower bound."""
     ledger = open_ledger(bench.server.targets[0], bench.size.accounts, is_bounded=True)
-    yield from _beside_copy(bench, "post_batch_bounded", ledger, Bar())
+    post = bench.batches(bench.server, [ledger])
+    yield from beside_copy(bench, "post_batch_bounded", bench.server, post, Bar())
 
 
 def hot_account(bench: Bench) -> Iterator[Measured]:
@@ -40,12 +45,15 @@ def hot_account(bench: Bench) -> Iterator[Measured]:
     )
 
 
-def _beside_copy(bench: Bench, name: str, ledger: str, bar: Bar) -> Iterator[Measured]:
-    stage, server, size = bench.stage, bench.server, bench.size
+def beside_copy(
+    bench: Bench, name: str, server: Server, post: dict[str, Any], bar: Bar
+) -> Iterator[Measured]:
+    """A job of batches on one ledger beside COPY BINARY of the rows it wrote."""
+    stage, size = bench.stage, bench.size
     workers = stage.workers(1)
     meter = stage.meter(server, workers)
-    post = bench.batches(server, [ledger])
     workers.run(post)
+    (ledger,) = post["ledgers"]
     database = stage.owner_url
     copy = {"kind": "copies", "database": database, "ledger": ledger, "size": size.batch}
     posted, copied, encoded = [], [], []

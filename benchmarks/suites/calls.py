@@ -22,33 +22,44 @@ _ECHO_BAR = Bar(ratio_min=0.5)
 
 def post(bench: Bench) -> Iterator[Measured]:
     """Post from many callers, plain stubs, beside an echo of the same sizes."""
-    yield from _beside_echo(bench, "post", Bar(ratio_max=2.2, is_stretch=True))
+    calls = bench.calls("post", bench.server, [bench.ledger])
+    cpu_bar = Bar(ratio_max=2.2, is_stretch=True)
+    yield from beside_echo(bench, "post", "post", bench.server, calls, _ECHO_BAR, cpu_bar)
 
 
 def get_balance(bench: Bench) -> Iterator[Measured]:
     """GetBalance from many callers, beside an echo of the same sizes."""
-    yield from _beside_echo(bench, "balance", Bar())
+    calls = bench.calls("balance", bench.server, [bench.ledger])
+    yield from beside_echo(bench, "get_balance", "balance", bench.server, calls, _ECHO_BAR)
 
 
-def _beside_echo(bench: Bench, verb: str, cpu_bar: Bar) -> Iterator[Measured]:
-    stage, server = bench.stage, bench.server
-    suite = {"post": "post", "balance": "get_balance"}[verb]
+def beside_echo(
+    bench: Bench,
+    name: str,
+    verb: str,
+    server: Server,
+    calls: dict[str, Any],
+    bar: Bar,
+    cpu_bar: Bar | None = None,
+) -> Iterator[Measured]:
+    """A job of calls of one verb beside an echo of the same sizes."""
+    stage = bench.stage
     workers = stage.workers(bench.size.client_processes)
     echo, as_large = echo_of(bench, verb)
     ours, theirs = bench.alternate(
-        Side(workers, bench.calls(verb, server, [bench.ledger]), stage.meter(server, workers)),
+        Side(workers, calls, stage.meter(server, workers)),
         Side(workers, bench.calls("echo", echo, []) | as_large, stage.meter(echo, workers)),
     )
     echo.end()
     beside = f"echo from {bench.size.callers} callers"
-    yield rates(suite, "calls/s", ours, beside, theirs, bar=_ECHO_BAR)
+    yield rates(name, "calls/s", ours, beside, theirs, bar=bar)
     # The clock of a process's CPU has steps, which a run of a moment may fall between.
     costs = [
         (cpu_us_of(one, "server"), cpu_us_of(other, "server"))
         for one, other in zip(ours, theirs, strict=True)
     ]
     if all(other > 0 for _, other in costs):
-        yield paired(f"{suite}, server CPU", "us/call", costs, "echo's server", bar=cpu_bar)
+        yield paired(f"{name}, server CPU", "us/call", costs, "echo's server", bar=cpu_bar)
 
 
 def one_caller(bench: Bench) -> Iterator[Measured]:
