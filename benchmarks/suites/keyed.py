@@ -61,6 +61,6 @@ def _keyed(bench: Bench) -> _Keyed:
     with owned_keys(bench.stage.owner_url, ledger) as keys:
         assert keys is not None
         _, text = keys.insert(
-            APIKeyDraft(ledger, _PRINCIPAL, "", lifetime=None), Caller("operator", Means.OPEN, "the bench")
+            APIKeyDraft(ledger, _PRINCIPAL, "", lifetime=None), Caller("operator", Means.OPEN)
         )
     return _Keyed(bench.stage.serve(options=("--api-keys",)), ledger, text)

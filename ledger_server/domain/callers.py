@@ -30,12 +30,13 @@ class Means(Enum):
 class Caller:
     """A principal, the means that proved it, and the address it calls from, as gRPC writes it.
 
-    `key_ledger` is the name of the only ledger an API key is good for; None is any.
+    The address is empty until somebody is to be told of it. `key_ledger` is the name of the
+    only ledger an API key is good for; None is any.
     """
 
     principal: str
     means: Means
-    peer: str
+    peer: str = ""
     key_ledger: str | None = None
 
     @property

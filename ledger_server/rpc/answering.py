@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -16,7 +17,14 @@ import grpc
 
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.permissions import Access
-from ledger_server.domain.refusals import InvariantBroken, NotPermitted, Refusal, ValidationFailed, Violation
+from ledger_server.domain.refusals import (
+    InvariantBroken,
+    LedgerNotFound,
+    NotPermitted,
+    Refusal,
+    ValidationFailed,
+    Violation,
+)
 from ledger_server.rpc.authorising import service_of
 from ledger_server.rpc.confiding import confided
 from ledger_server.rpc.status import CODES, status
@@ -56,8 +64,9 @@ def answering(method: MethodT) -> MethodT:
             return method(servicer, request, context)
         except Refusal as refused:
             refusal = refused if known is None else confided(known, refused)
-            if isinstance(refusal, NotPermitted):
-                door.authorise.denied(entered, full_name, request, refusal)
+            is_foreign = known is None and isinstance(refusal, LedgerNotFound)
+            if is_foreign or isinstance(refusal, NotPermitted):
+                door.authorise.denied(caller(context), full_name, request, refusal)
             # It leads back to this frame, which would keep the request until cycles are collected.
             refused.__traceback__ = None
         except Exception:
@@ -94,9 +103,12 @@ def refuse_unknown_fields(request: Any) -> None:
 
 
 def caller(context: grpc.ServicerContext) -> Caller:
-    """Who calls, within a method that `answering` wraps."""
-    del context
-    return _caller.get()
+    """Who calls and from where, within a method that `answering` wraps.
+
+    gRPC answers the address outside the interpreter's lock, which then is waited for: who
+    needs the name alone asks for the `principal`.
+    """
+    return replace(_caller.get(), peer=context.peer())
 
 
 def access(context: grpc.ServicerContext) -> Access:
@@ -107,4 +119,5 @@ def access(context: grpc.ServicerContext) -> Access:
 
 def principal(context: grpc.ServicerContext) -> str:
     """Who calls, by name: `created_by` of what the call records."""
-    return caller(context).principal
+    del context
+    return _caller.get().principal

@@ -27,7 +27,7 @@ def anybody(context: grpc.ServicerContext) -> Caller:
             "this server does not ask who calls, and cannot check credentials: leave them out,"
             " or configure authentication"
         )
-    return Caller(ANONYMOUS, Means.OPEN, context.peer())
+    return Caller(ANONYMOUS, Means.OPEN)
 
 
 class Authenticator:
@@ -51,16 +51,16 @@ class Authenticator:
     def __call__(self, context: grpc.ServicerContext) -> Caller:
         headers = _authorization(context)
         if headers:
-            return self._by_bearer(_bearer(headers), context.peer())
+            return self._by_bearer(_bearer(headers))
         if self._with_certificates:
             # A tuple of bytes for each name, whatever the stubs say.
             name = certificate_principal(context.auth_context())  # type: ignore[arg-type]
-            return Caller(name, Means.CERTIFICATE, context.peer())
+            return Caller(name, Means.CERTIFICATE)
         raise CredentialsMissing(
             f"the call carries no credentials; send `authorization: Bearer` with {self._wanted()}"
         )
 
-    def _by_bearer(self, text: str, peer: str) -> Caller:
+    def _by_bearer(self, text: str) -> Caller:
         if text.startswith(PREFIX):
             key = self._proved_key(text) if self._proved_key else None
             if key is None:
@@ -69,10 +69,10 @@ class Authenticator:
                     if self._proved_key
                     else f"this server takes no API keys; send {self._wanted()}"
                 )
-            return Caller(key.principal, Means.API_KEY, peer, key.ledger)
+            return Caller(key.principal, Means.API_KEY, key_ledger=key.ledger)
         if self._token_principal is None:
             raise CredentialsInvalid(f"this server takes no tokens; send {self._wanted()}")
-        return Caller(self._token_principal(text), Means.TOKEN, peer)
+        return Caller(self._token_principal(text), Means.TOKEN)
 
     def _wanted(self) -> str:
         kinds = [

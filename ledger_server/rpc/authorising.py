@@ -29,7 +29,6 @@ from ledger_server.domain.permissions import (
     roles_with,
 )
 from ledger_server.domain.refusals import (
-    LedgerNotFound,
     NotAMember,
     Refusal,
     RoleRequired,
@@ -87,11 +86,7 @@ class Authoriser:
             return self._outside(caller, rule.permission)
         if not ledger and rule.or_platform is not None:
             return self._outside(caller, rule.or_platform)
-        try:
-            return self._inside(caller, ledger, rule)
-        except LedgerNotFound as refusal:
-            self.denied(caller, method, request, refusal)
-            raise
+        return self._inside(caller, ledger, rule)
 
     def denied(self, caller: Caller, method: str, request: Any, refusal: Refusal) -> None:
         """The audit tells of it."""

@@ -38,4 +38,4 @@ class Door:
 
 
 # For servicers that no server stands around.
-OPEN_DOOR = Door(lambda context: Caller(ANONYMOUS, Means.OPEN, ""))
+OPEN_DOOR = Door(lambda context: Caller(ANONYMOUS, Means.OPEN))

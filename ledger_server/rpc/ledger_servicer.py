@@ -67,9 +67,9 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records the mirror of a transaction."""
         form = Form()
         ledger = form.ledger(request.ledger)
-        by, calling = access(context), caller(context)
-        draft = allowed(by, ledger, requests.reverse_draft(request, calling.principal, form))
-        recorded, replayed = self._ledgers.post(ledger, draft, calling if request.force else None)
+        by = access(context)
+        draft = allowed(by, ledger, requests.reverse_draft(request, principal(context), form))
+        recorded, replayed = self._ledgers.post(ledger, draft, caller(context) if request.force else None)
         return pb.ReverseResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
     @answering

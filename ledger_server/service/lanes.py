@@ -100,15 +100,15 @@ class _Lane(Generic[PlaceT]):
         self.waiting.append(place)
         self.weight += place.weight
 
-    def take(self, weight_max: int) -> list[PlaceT]:
-        """Whoever waits, up to the bound, but at least one."""
-        places: list[PlaceT] = []
-        weight = 0
+    def move(self, places: list[PlaceT], weight_max: int) -> bool:
+        """Adds whoever waits to the places, up to the bound, but at least one; whether anybody came."""
+        count, weight = len(places), sum(place.weight for place in places)
         while self.waiting and (not places or weight + self.waiting[0].weight <= weight_max):
-            places.append(self.waiting.popleft())
-            weight += places[-1].weight
-        self.weight -= weight
-        return places
+            place = self.waiting.popleft()
+            places.append(place)
+            weight += place.weight
+            self.weight -= place.weight
+        return len(places) > count
 
 
 class Lanes(Generic[PlaceT]):
@@ -116,6 +116,8 @@ class Lanes(Generic[PlaceT]):
 
     `weight_max` bounds one turn, `waiting_max` the places of one lane. From a weight of
     `ahead_from` the next turn begins while one is being finished; never where it is None.
+    Before a turn begins others are given a moment to join it, and another one after each in
+    which somebody came, `moments_max` in all.
     """
 
     def __init__(
@@ -127,7 +129,9 @@ class Lanes(Generic[PlaceT]):
         weight_max: int,
         waiting_max: int,
         ahead_from: int | None = None,
+        moments_max: int = 1,
     ) -> None:
+        self._moments_max = moments_max
         self._weight_max = weight_max
         self._waiting_max = waiting_max
         self._ahead_from = ahead_from
@@ -225,9 +229,12 @@ class Lanes(Generic[PlaceT]):
                     turn = self._begin(ledger)
             if turn is not None:
                 # Whoever is about to come, on a thread that is ready to run, comes along.
-                time.sleep(0)
-                with self._change:
-                    turn.places += self._lanes[turn.ledger].take(self._weight_max)
+                for _ in range(self._moments_max):
+                    time.sleep(0)
+                    with self._change:
+                        has_grown = self._lanes[turn.ledger].move(turn.places, self._weight_max)
+                    if not has_grown:
+                        break
                 return turn
             if not woken:
                 self._idle(worker)

@@ -39,6 +39,8 @@ SEQUENCE_WAIT_S = 1.0
 SEQUENCE_WAITERS_MAX = 8
 # Read lanes: one query is on its way while the next group gathers.
 _READ_WORKERS = 2
+# One query for six callers costs little more than one for four.
+_READ_MOMENTS_MAX = 8
 
 
 class Page(NamedTuple):
@@ -60,6 +62,7 @@ class Reads:
             workers=_READ_WORKERS,
             weight_max=BALANCES_PER_TURN_MAX,
             waiting_max=waiting_max,
+            moments_max=_READ_MOMENTS_MAX,
         )
         self._sequence_waiters = BoundedSemaphore(SEQUENCE_WAITERS_MAX)
 

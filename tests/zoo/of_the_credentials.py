@@ -79,9 +79,9 @@ ANIMALS = (
         (
             Plant(
                 _AUTHENTICATING,
-                "            return self._by_bearer(_bearer(headers), context.peer())\n",
+                "            return self._by_bearer(_bearer(headers))\n",
                 "            try:\n"
-                "                return self._by_bearer(_bearer(headers), context.peer())\n"
+                "                return self._by_bearer(_bearer(headers))\n"
                 "            except CredentialsInvalid:\n"
                 "                pass\n",
             ),
