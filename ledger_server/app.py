@@ -123,6 +123,7 @@ class App:
             committers=self.config.committers,
             ahead_from=self.config.ahead_from,
             waiting_max=WAITING_PER_LEDGER_MAX,
+            daily_trial_balance=self.config.daily_trial_balance,
             clock=self._clock,
         )
         api_keys = APIKeys(database)
@@ -140,6 +141,7 @@ class App:
                 "reflection": self.config.reflection,
                 "embedded_database": self.config.database_url is None,
                 "authentication": self.config.authenticates,
+                "daily_trial_balance": self.config.daily_trial_balance,
             },
         )
         server = Server(

@@ -25,6 +25,9 @@
     LEDGER_RATE_PER_LEDGER
                           how many drafts a second a caller, or a ledger, is given by each
                           process: RATE or RATE:BURST (1-1000000 each); unlimited by default
+    LEDGER_DAILY_TRIAL_BALANCE
+                          on or off; by default on: whether each ledger has a trial balance run
+                          once a UTC day
     LEDGER_CLIENT_VERSION_MIN
                           the oldest ledger_client that is served, as 1.2.3; any by default
     LEDGER_ENV            dev, stage or prod; unset means prod
@@ -90,6 +93,7 @@ class Config:
     # Drafts a second, and how many may be saved up.
     rate_per_principal: tuple[int, int] | None = None
     rate_per_ledger: tuple[int, int] | None = None
+    daily_trial_balance: bool = True
     client_version_min: str | None = None
     environment: str = "prod"
     # Paths are text, so that the settings can be told to another process.
@@ -136,9 +140,7 @@ def load(
     environment = environ.get("LEDGER_ENV") or "prod"
     if environment not in ("dev", "stage", "prod"):
         raise ConfigError(f"LEDGER_ENV is {environment!r}; it may be dev, stage or prod")
-    reflection = environ.get("LEDGER_REFLECTION") or ("on" if is_loopback(listen) else "off")
-    if reflection not in ("on", "off"):
-        raise ConfigError(f"LEDGER_REFLECTION is {reflection!r}; it may be on or off")
+    reflection = _switch(environ, "LEDGER_REFLECTION", is_on=is_loopback(listen))
     workers = workers or _number(environ, "LEDGER_WORKERS", 1, WORKERS_MAX)
     if workers > 1 and listen.startswith("unix:"):
         raise ConfigError(
@@ -163,12 +165,13 @@ def load(
         pg_bindir=Path(bindir) if bindir else None,
         xdg_data_home=environ.get("XDG_DATA_HOME"),
         ephemeral=ephemeral,
-        reflection=reflection == "on",
+        reflection=reflection,
         workers=workers,
         committers=committers,
         ahead_from=ahead_from,
         rate_per_principal=_rate(environ, "LEDGER_RATE_PER_PRINCIPAL"),
         rate_per_ledger=_rate(environ, "LEDGER_RATE_PER_LEDGER"),
+        daily_trial_balance=_switch(environ, "LEDGER_DAILY_TRIAL_BALANCE", is_on=True),
         client_version_min=version,
         environment=environment,
         **_security(security or Security(), environ),
@@ -178,9 +181,7 @@ def load(
 
 def _security(options: Security, environ: Mapping[str, str]) -> Security:
     """Options before the environment, and only what fits together. Raises ConfigError."""
-    api_keys = environ.get("LEDGER_API_KEYS") or "off"
-    if api_keys not in ("on", "off"):
-        raise ConfigError(f"LEDGER_API_KEYS is {api_keys!r}; it may be on or off")
+    api_keys = _switch(environ, "LEDGER_API_KEYS", is_on=False)
     told = Security(
         tls_cert=options.get("tls_cert") or environ.get("LEDGER_TLS_CERT") or None,
         tls_key=options.get("tls_key") or environ.get("LEDGER_TLS_KEY") or None,
@@ -189,7 +190,7 @@ def _security(options: Security, environ: Mapping[str, str]) -> Security:
         jwt_issuer=options.get("jwt_issuer") or environ.get("LEDGER_JWT_ISSUER") or None,
         jwt_audience=options.get("jwt_audience") or environ.get("LEDGER_JWT_AUDIENCE") or None,
         jwt_lifetime_max_s=_number(environ, "LEDGER_JWT_LIFETIME_MAX_S", JWT_LIFETIME_MAX_S, 86_400),
-        api_keys=options.get("api_keys") or api_keys == "on",
+        api_keys=options.get("api_keys") or api_keys,
         insecure_plaintext=options.get("insecure_plaintext", False),
     )
     fault = _security_fault(told)
@@ -224,6 +225,14 @@ def _security_fault(told: Security) -> str | None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _switch(environ: Mapping[str, str], name: str, *, is_on: bool) -> bool:
+    """Whether a setting is on; `is_on` is what it is by default."""
+    text = environ.get(name) or ("on" if is_on else "off")
+    if text not in ("on", "off"):
+        raise ConfigError(f"{name} is {text!r}; it may be on or off")
+    return text == "on"
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:

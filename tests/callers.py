@@ -227,6 +227,16 @@ class Teller:
             pb.TrialBalanceRequest(ledger=self.ledger, **more), timeout=DEADLINE_S
         )
 
+    def run_trial_balance(self, **more: Any) -> pb.TrialBalanceRun:
+        """A run that is made now."""
+        request = pb.RunTrialBalanceRequest(ledger=self.ledger, **more)
+        return self.server.ledgers.RunTrialBalance(request, timeout=DEADLINE_S).run
+
+    def runs(self, **more: Any) -> pb.ListTrialBalanceRunsResponse:
+        """A page of runs, newest first."""
+        request = pb.ListTrialBalanceRunsRequest(ledger=self.ledger, **more)
+        return self.server.ledgers.ListTrialBalanceRuns(request, timeout=DEADLINE_S)
+
     def head(self) -> int:
         """The ledger's sequence."""
         request = admin_pb.GetLedgerRequest(name=self.ledger)

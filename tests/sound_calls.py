@@ -51,6 +51,12 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
             pb.BatchGetBalancesRequest(ledger=ledger, names=[pb.BalanceName(account="cash")])
         ),
         "LedgerService.TrialBalance": lambda p: p.ledgers.TrialBalance(pb.TrialBalanceRequest(ledger=ledger)),
+        "LedgerService.RunTrialBalance": lambda p: p.ledgers.RunTrialBalance(
+            pb.RunTrialBalanceRequest(ledger=ledger)
+        ),
+        "LedgerService.ListTrialBalanceRuns": lambda p: p.ledgers.ListTrialBalanceRuns(
+            pb.ListTrialBalanceRunsRequest(ledger=ledger)
+        ),
         "AccountService.CreateAccount": lambda p: p.accounts.CreateAccount(
             accounts_pb.CreateAccountRequest(ledger=ledger, account=account)
         ),

@@ -118,6 +118,19 @@ def test_what_is_safe_is_served(listen: str, environ: dict[str, str], is_plainte
     config.refuse_strangers(config.load(listen=listen, security=security, environ=environ))
 
 
+@pytest.mark.parametrize(("text", "is_on"), [(None, True), ("", True), ("on", True), ("off", False)])
+def test_the_daily_trial_balance_is_on_unless_it_is_switched_off(text: str | None, is_on: bool) -> None:
+    environ = {} if text is None else {"LEDGER_DAILY_TRIAL_BALANCE": text}
+
+    assert config.load(environ=environ).daily_trial_balance is is_on
+
+
+@pytest.mark.parametrize("name", ["LEDGER_DAILY_TRIAL_BALANCE", "LEDGER_REFLECTION", "LEDGER_API_KEYS"])
+def test_a_switch_is_on_or_off(name: str) -> None:
+    with pytest.raises(config.ConfigError, match=f"{name} is 'no'; it may be on or off"):
+        config.load(environ={name: "no"})
+
+
 def test_options_come_before_the_environment() -> None:
     settings = config.load(security={"tls_cert": "other.pem"}, environ=_TLS)
 

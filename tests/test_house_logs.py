@@ -16,6 +16,11 @@ ALLOWED = {
     " [ledger, error]": "a sentence of 0003_checkpoints.sql: ids, sequences",
     "checkpointer: writing a checkpoint of ledger %r failed [ledger]": "a ledger",
     "checkpointer: writing a checkpoint of ledger %r was cancelled: %s [ledger, error]": "by whom",
+    "daily_runs: looking for ledgers whose trial balance is due failed []": "nothing",
+    "daily_runs: the daily trial balance of ledger %r failed [name]": "a ledger",
+    "daily_runs: the daily trial balance of ledger %r was cancelled: %s [name, error]": "by whom",
+    "daily_runs: the daily trial balance of ledger %r was not made: %s [name, error]": "why the database"
+    " is lost",
     "denials: %d denials were not kept: %s [len(noted), error]": "a count; why the database is lost",
     "denials: denied %d more attempts, of too many principals to tell of each [dropped]": "a count",
     "embedded: the embedded PostgreSQL does not start: %s [refused]": "the end of its own log",
@@ -34,6 +39,9 @@ ALLOWED = {
     "server_certificate: %s; the certificate read before stays in use [error]": "a path, and what is wrong",
     "status: %s: %s %s [refusal.reason, refusal.message, refusal.facts]": "of InvariantBroken alone: its"
     " sentences name ledgers and sequences",
+    "trial_balance_runs: LEDGER_INVARIANT_BROKEN: trial balance run %d of ledger %r is a MISMATCH: %d"
+    " sequences are at fault, the lowest: %s; run `./ledger verify` [run.number, ledger,"
+    " run.offending_count, run.offending]": "a ledger, sequences, counts",
     "trial_balances: LEDGER_INVARIANT_BROKEN: checkpoint %d of ledger %r is damaged and was not used; run"
     " `./ledger verify --rebuild-checkpoints` [damaged.sequence, ledger]": "a ledger, a sequence",
     "workers: worker %d cannot be started: %s; trying again in %.1f s"

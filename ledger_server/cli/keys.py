@@ -74,11 +74,9 @@ def create(
     """Make a key and print it, this once, on a line of its own."""
     from ledger_server.domain import names
     from ledger_server.domain.api_keys import APIKeyDraft
-    from ledger_server.domain.callers import ANONYMOUS
+    from ledger_server.domain.callers import reserved_fault
 
-    fault = names.principal_fault(principal) or (
-        "is who nobody has asked" if principal == ANONYMOUS else None
-    )
+    fault = names.principal_fault(principal) or reserved_fault(principal)
     if fault:
         raise click.UsageError(f"--principal {fault}")
     if fault := names.text_fault(description):

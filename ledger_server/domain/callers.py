@@ -15,6 +15,8 @@ from enum import Enum
 
 # Who calls where nobody is asked.
 ANONYMOUS = "anonymous"
+# Who made what nobody called for.
+SERVICE = "service"
 
 
 class Means(Enum):
@@ -43,6 +45,15 @@ class Caller:
     def is_open(self) -> bool:
         """Whether nobody was asked: no authentication is configured, and everything is allowed."""
         return self.means is Means.OPEN
+
+
+def reserved_fault(principal: str) -> str | None:
+    """What keeps a key from being made for a principal that is nobody's, or None."""
+    if principal == ANONYMOUS:
+        return "is who nobody has asked"
+    if principal == SERVICE:
+        return "is the service itself"
+    return None
 
 
 def is_proved_otherwise(principal: str) -> bool:

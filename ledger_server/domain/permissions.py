@@ -23,6 +23,7 @@ class Permission(Enum):
     REVERSE = "reverse"
     FORCE_REVERSE = "reverse with force"
     KEEP_CHART = "open accounts and create assets"
+    RUN_TRIAL_BALANCE = "run trial balances"
     LIST_MEMBERS = "list members"
     MANAGE_MEMBERS = "add and remove members"
     MANAGE_KEYS = "manage API keys"
@@ -40,7 +41,14 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.FORCE_REVERSER: frozenset(
         {Permission.SEE_LEDGER, Permission.REVERSE, Permission.FORCE_REVERSE},
     ),
-    Role.ACCOUNTANT: frozenset({Permission.SEE_LEDGER, Permission.READ_ACCOUNTS, Permission.KEEP_CHART}),
+    Role.ACCOUNTANT: frozenset(
+        {
+            Permission.SEE_LEDGER,
+            Permission.READ_ACCOUNTS,
+            Permission.KEEP_CHART,
+            Permission.RUN_TRIAL_BALANCE,
+        }
+    ),
     Role.AUDITOR: frozenset(
         {
             Permission.SEE_LEDGER,

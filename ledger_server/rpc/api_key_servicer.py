@@ -8,7 +8,7 @@ from ledger.v1 import api_key_service_pb2_grpc
 
 from ledger_server.domain import names
 from ledger_server.domain.api_keys import APIKey, APIKeyDraft
-from ledger_server.domain.callers import ANONYMOUS, is_proved_otherwise
+from ledger_server.domain.callers import is_proved_otherwise, reserved_fault
 from ledger_server.domain.refusals import PageTokenInvalid
 from ledger_server.rpc import responses
 from ledger_server.rpc.answering import answering, caller
@@ -35,8 +35,7 @@ class APIKeyServicer(api_key_service_pb2_grpc.APIKeyServiceServicer):
         """Makes a key, and tells its secret."""
         form = Form()
         form.fault("principal", names.principal_fault(request.principal))
-        if request.principal == ANONYMOUS:
-            form.fault("principal", "is who nobody has asked")
+        form.fault("principal", reserved_fault(request.principal))
         if is_proved_otherwise(request.principal):
             form.fault("principal", "is who a certificate or a token proves; give a name of the key's own")
         draft = APIKeyDraft(

@@ -9,23 +9,17 @@ from ledger.v1 import ledger_service_pb2_grpc
 
 from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
-from ledger_server.domain.refusals import PageTokenInvalid, transaction_not_found
+from ledger_server.domain.refusals import transaction_not_found
 from ledger_server.domain.transactions import Transaction
-from ledger_server.rpc import batches, limits, narrowing, requests, responses
+from ledger_server.rpc import batches, limits, narrowing, requests, responses, trial_balances
 from ledger_server.rpc.answering import access, answering, caller, principal
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.narrowing import allowed
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
-from ledger_server.service.trial_balances import Breakdown, SumsAsk
 
 _POST_BATCH = "ledger.v1.LedgerService.PostBatch"
-_BREAKDOWNS: dict[int, Breakdown] = {
-    pb.TRIAL_BALANCE_ROWS_UNSPECIFIED: Breakdown.NONE,
-    pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT: Breakdown.BY_ACCOUNT,
-    pb.TRIAL_BALANCE_ROWS_BY_TYPE: Breakdown.BY_TYPE,
-}
 
 
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
@@ -220,42 +214,45 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Adds up every posted entry."""
         form = Form()
         ledger = form.ledger(request.ledger)
-        at_sequence = form.sequence(request.at_sequence, "at_sequence")
+        form.sequence(request.at_sequence, "at_sequence")
         count = form.page_size(request.page_size)
         min_sequence = form.sequence(request.min_sequence, "min_sequence")
-        if request.rows not in _BREAKDOWNS:
-            form.fault("rows", f"{request.rows} is not a TrialBalanceRows")
-        if request.basis not in pb.TrialBalanceBasis.values():
-            form.fault("basis", f"{request.basis} is not a TrialBalanceBasis")
+        rows = trial_balances.breakdown(request, form)
         form.judge()
         narrowing.refuse_whole(access(context), "a trial balance")
-        at, offset = position(request, int, int) or (at_sequence, 0)
-        ask = SumsAsk(
-            at,
-            _BREAKDOWNS[request.rows],
-            with_digest=request.digest,
-            may_use_checkpoint=request.basis == pb.TRIAL_BALANCE_BASIS_CHECKPOINTED,
-        )
+        ask, offset = trial_balances.sums_ask(request, rows)
         sums = self._ledgers.trial_balances.sums(
             ledger, ask, is_later_page=offset > 0, min_sequence=min_sequence
         )
-        if offset > len(sums.rows):
-            raise PageTokenInvalid("the page token points beyond the last row")
-        answer = pb.TrialBalanceResponse(
-            totals=[responses.asset_total(total) for total in sums.totals],
-            rows=[responses.trial_balance_row(row) for row in sums.rows[offset : offset + count]],
-            sequence=sums.at,
-            digest=sums.digest,
-            basis=(
-                pb.TRIAL_BALANCE_BASIS_CHECKPOINTED if sums.checkpoint else pb.TRIAL_BALANCE_BASIS_RECOMPUTED
-            ),
-            checkpoint_sequence=sums.checkpoint,
-        )
-        balanced = all(total.status == pb.TRIAL_BALANCE_STATUS_OK for total in answer.totals)
-        answer.status = pb.TRIAL_BALANCE_STATUS_OK if balanced else pb.TRIAL_BALANCE_STATUS_MISMATCH
-        if offset + count < len(sums.rows):
-            answer.next_page_token = page_token(request, sums.at, offset + count)
-        return answer
+        return trial_balances.response(request, sums, offset, count)
+
+    @answering
+    def RunTrialBalance(
+        self, request: pb.RunTrialBalanceRequest, context: grpc.ServicerContext
+    ) -> pb.RunTrialBalanceResponse:
+        """Adds up every entry, and keeps what it finds."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        narrowing.refuse_whole(access(context), "a trial balance")
+        made = self._ledgers.trial_balance_runs.run(ledger, caller(context), min_sequence)
+        return pb.RunTrialBalanceResponse(run=trial_balances.run(made))
+
+    @answering
+    def ListTrialBalanceRuns(
+        self, request: pb.ListTrialBalanceRunsRequest, context: grpc.ServicerContext
+    ) -> pb.ListTrialBalanceRunsResponse:
+        """Lists runs, newest first."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        day = trial_balances.utc_day(request.day, form)
+        count = form.page_size(request.page_size)
+        form.judge()
+        narrowing.refuse_whole(access(context), "a trial balance")
+        (before,) = position(request, int) or (None,)
+        found, has_more = self._ledgers.trial_balance_runs.page(ledger, day, before, count)
+        return trial_balances.runs_response(request, found, has_more=has_more)
 
 
 def _written(by: Access, ledger: str, recorded: Transaction) -> nouns_pb.Transaction:

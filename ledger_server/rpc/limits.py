@@ -7,6 +7,8 @@ from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX
+from ledger_server.domain.trial_balance_runs import OFFENDING_MAX
+from ledger_server.service.trial_balance_runs import RUNS_IN_FLIGHT_MAX
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 OPERATIONS_MAX = 8_192
@@ -66,6 +68,8 @@ PUBLISHED: dict[str, int] = {
     "page_bytes_max": PAGE_BYTES_MAX,
     "answer_bytes_max": ANSWER_BYTES_MAX,
     "transactions_examined_max": EXAMINED_MAX,
+    "trial_balance_runs_in_flight_max": RUNS_IN_FLIGHT_MAX,
+    "offending_sequences_per_run_max": OFFENDING_MAX,
     "amount_digits_max": DIGITS_MAX,
     "account_name_length_max": names.NAME_LENGTH_MAX,
     "asset_code_length_max": names.ASSET_CODE_LENGTH_MAX,

@@ -58,6 +58,8 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.GetBalance": _READ,
     "ledger.v1.LedgerService.BatchGetBalances": _READ,
     "ledger.v1.LedgerService.TrialBalance": _READ,
+    "ledger.v1.LedgerService.RunTrialBalance": InLedger((Permission.RUN_TRIAL_BALANCE,)),
+    "ledger.v1.LedgerService.ListTrialBalanceRuns": _READ,
     "ledger.v1.AccountService.CreateAccount": _KEEP_CHART,
     "ledger.v1.AccountService.BatchCreateAccounts": _KEEP_CHART,
     "ledger.v1.AccountService.GetAccount": _READ_ACCOUNTS,

@@ -28,12 +28,14 @@ from ledger_server.domain.refusals import (
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
+from ledger_server.service.daily_runs import DailyRuns
 from ledger_server.service.denials import Denials
 from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.memberships import Memberships
 from ledger_server.service.reads import Reads
 from ledger_server.service.tenures import Tenures
+from ledger_server.service.trial_balance_runs import TrialBalanceRuns
 from ledger_server.service.trial_balances import TrialBalances
 from ledger_server.store.database import Database
 from ledger_server.store.opening import open_ledger
@@ -43,7 +45,10 @@ DRAFTS_PER_TURN_MAX = 8_192
 
 
 class Ledgers:
-    """Every verb of the service. `clock` maps the database's time to record_time."""
+    """Every verb of the service. `clock` maps the database's time to record_time.
+
+    With `daily_trial_balance` it runs one for each ledger and UTC day.
+    """
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class Ledgers:
         committers: int,
         ahead_from: int,
         waiting_max: int,
+        daily_trial_balance: bool = False,
         clock: Callable[[int], int] = lambda database_time: database_time,
     ) -> None:
         self.database = database
@@ -69,6 +75,8 @@ class Ledgers:
         self.memberships = Memberships(database)
         self.denials = Denials(database)
         self.trial_balances = TrialBalances(self.reads, self._checkpointer.note)
+        self.trial_balance_runs = TrialBalanceRuns(self.reads)
+        self._daily_runs = DailyRuns(database) if daily_trial_balance else None
 
     def start(self) -> None:
         """Starts the lanes' workers."""
@@ -76,6 +84,8 @@ class Ledgers:
         self.reads.start()
         self._checkpointer.start()
         self.denials.start()
+        if self._daily_runs is not None:
+            self._daily_runs.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Commits who waits, answers who waits, and stops."""
@@ -83,6 +93,8 @@ class Ledgers:
         self.reads.stop(timeout_s)
         self._checkpointer.stop(timeout_s)
         self.denials.stop(timeout_s)
+        if self._daily_runs is not None:
+            self._daily_runs.stop(timeout_s)
 
     # writes --------------------------------------------------------------------------
 

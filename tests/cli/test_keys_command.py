@@ -108,6 +108,7 @@ def test_a_revoked_key_is_refused_within_a_second(run: Run, keyed: Serving, data
         (("create", "--principal", "x", "--ledger", "nowhere"), "there is no ledger 'nowhere'"),
         (("create", "--principal", " x"), "--principal starts or ends with a space"),
         (("create", "--principal", "anonymous"), "--principal is who nobody has asked"),
+        (("create", "--principal", "service"), "--principal is the service itself"),
         (("create", "--principal", "x", "--expires-in", "soon"), "as 90d"),
         (("create", "--principal", "x", "--expires-in", "0d"), "as 90d"),
     ],

@@ -165,6 +165,16 @@ class Calls:
             digest=self._draw.random() < 0.5,
         )
 
+    def RunTrialBalance(self) -> Message:
+        return pb.RunTrialBalanceRequest(ledger=self._ledger(), min_sequence=self._draw.choice([0, 9]))
+
+    def ListTrialBalanceRuns(self) -> Message:
+        return pb.ListTrialBalanceRunsRequest(
+            ledger=self._ledger(),
+            day=self._draw.choice(["", "2026-11-21"]),
+            page_size=self._draw.choice([0, 1, 50]),
+        )
+
     def GetAccount(self) -> Message:
         return accounts_pb.GetAccountRequest(ledger=self._ledger(), name=self._draw.choice(_ACCOUNTS))
 

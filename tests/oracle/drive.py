@@ -37,6 +37,7 @@ METHODS = {
     **dict.fromkeys(("CreateAccount", "BatchCreateAccounts", "GetAccount", "ListAccounts"), "accounts"),
     **dict.fromkeys(("Post", "PostBatch", "Reverse", "GetTransaction", "ListTransactions"), "ledgers"),
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
+    **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns"), "ledgers"),
 }
 _MODULES = {"admin": ledger_admin_service_pb2, "accounts": account_service_pb2, "ledgers": ledger_service_pb2}
 
@@ -89,6 +90,8 @@ class Drive:
         # What was once told of a record must be told ever after.
         self._hashes: dict[tuple[str, int], bytes] = {}
         self._created: dict[str, int] = {}
+        # The runs of each ledger, newest first.
+        self._runs: dict[str, list[Any]] = {}
         # The service's page tokens by the reference's.
         self._tokens: dict[str, str] = {}
         # What was asked of this drive, for `play`, and how often what was answered.
@@ -111,6 +114,32 @@ class Drive:
         """The service's clock goes on, or back."""
         self.steps.append(("pass_time", microseconds))
         self.reference.now += microseconds
+
+    def run_trial_balance(self, ledger: str) -> None:
+        """A run is OK, of the head, and what the reference's entries add up to; and it is kept."""
+        self.steps.append(("run_trial_balance", ledger))
+        book = self._compared("TrialBalance", {"ledger": ledger})
+        if isinstance(book, Refused):
+            return
+        made = plain(self.send("RunTrialBalance", {"ledger": ledger}))["run"]
+        self._runs[ledger] = [made, *self._runs.get(ledger, ())]
+        kept = plain(self.send("ListTrialBalanceRuns", {"ledger": ledger, "page_size": 1000}))
+        compare(f"the runs of {ledger}", kept, {"runs": self._runs[ledger], "next_page_token": ""})
+        self._hash(ledger, made["sequence"], made["hash"])
+        expected = {
+            "number": len(self._runs[ledger]),
+            "sequence": book["sequence"],
+            "totals": book["totals"],
+            "status": book["status"],
+            "basis": book["basis"],
+            "offending_count": 0,
+            "offending_sequences": [],
+            "daily": False,
+            "created_by": "anonymous",
+        }
+        found = {name: made[name] for name in expected}
+        compare(f"run {made['number']} of {ledger}", found, expected)
+        self.met["OK"] += 1
 
     def leave(self, post: Fields, timeout_s: float) -> None:
         """Posts, waits too shortly, and posts again: recorded once, whichever of the two it was."""

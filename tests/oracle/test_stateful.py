@@ -61,6 +61,7 @@ class SideBySide:
             self.read: 4,
             self.read_to_the_end: 3,
             self.turn_a_page: 2,
+            self.run_a_trial_balance: 1,
             self.leave_before_the_answer: 1,
             self.let_time_pass: 2,
             self.start_again: 1,
@@ -157,6 +158,10 @@ class SideBySide:
             page_size = self.random.choice((0, 1, 2, 3, 1000))
             self.ask(method, {**request, "page_size": page_size, **other_order})
 
+    def run_a_trial_balance(self) -> None:
+        """Of either ledger: sound books are OK, at their head and with their sums."""
+        self.drive.run_trial_balance(self.random.choice(("main", "other")))
+
     def leave_before_the_answer(self) -> None:
         """The post may stand or not; the same key again answers it, recorded once."""
         key = self.random.choice(("left-1", "left-2"))
@@ -195,6 +200,7 @@ class SideBySide:
         for row in trial["rows"]:
             nets[row["asset"]] += int(row["net"])
         assert not any(nets.values())
+        self.drive.run_trial_balance(ledger)
 
 
 def run_side_by_side(

@@ -70,6 +70,7 @@ def test_a_time_of_expiry_is_kept(keys: APIKeyServiceStub, teller: Teller) -> No
         ({"principal": ""}, "principal"),
         ({"principal": " till"}, "principal"),
         ({"principal": "anonymous"}, "principal"),
+        ({"principal": "service"}, "principal"),
         ({"principal": "t\u0000ll"}, "principal"),
         ({"principal": "x" * 256}, "principal"),
         ({"description": "x" * 256}, "description"),

@@ -205,6 +205,20 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         ),
     ),
     (
+        "LedgerService.RunTrialBalance",
+        pb.RunTrialBalanceRequest(ledger=BOOK),
+        lambda answer: (
+            (answer.run.status, answer.run.sequence) == (pb.TRIAL_BALANCE_STATUS_OK, 8)
+            and [(one.asset, one.total_debits) for one in answer.run.totals] == [("USD", "1260")]
+            and answer.run.basis == pb.TRIAL_BALANCE_BASIS_RECOMPUTED
+        ),
+    ),
+    (
+        "LedgerService.ListTrialBalanceRuns",
+        pb.ListTrialBalanceRunsRequest(ledger=BOOK),
+        lambda answer: all(one.status == pb.TRIAL_BALANCE_STATUS_OK for one in answer.runs),
+    ),
+    (
         "AccountService.CreateAccount",
         _account("cash", nouns.ACCOUNT_TYPE_ASSET),
         lambda answer: answer.replayed and answer.account.normal_side == nouns.SIDE_DEBIT,
@@ -322,6 +336,17 @@ REFUSALS: list[tuple[str, Any, str]] = [
         "LedgerService.TrialBalance",
         pb.TrialBalanceRequest(ledger=BOOK, page_token="garbage"),
         "PAGE_TOKEN_INVALID",
+    ),
+    ("LedgerService.RunTrialBalance", pb.RunTrialBalanceRequest(ledger=UNKNOWN), "LEDGER_NOT_FOUND"),
+    (
+        "LedgerService.RunTrialBalance",
+        pb.RunTrialBalanceRequest(ledger=BOOK, min_sequence=9),
+        "SEQUENCE_NOT_REACHED",
+    ),
+    (
+        "LedgerService.ListTrialBalanceRuns",
+        pb.ListTrialBalanceRunsRequest(ledger=BOOK, day="21.11.2026"),
+        "VALIDATION_FAILED",
     ),
     (
         "AccountService.CreateAccount",

@@ -17,7 +17,14 @@ from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 from statuses import told
 
-OF_A_LEDGER = ["ListTransactions", "ListEntries", "TrialBalance", "ListAccounts", "ListAssets"]
+OF_A_LEDGER = [
+    "ListTransactions",
+    "ListEntries",
+    "TrialBalance",
+    "ListTrialBalanceRuns",
+    "ListAccounts",
+    "ListAssets",
+]
 DOWN, UP = nouns.ORDER_NEWEST_FIRST, nouns.ORDER_OLDEST_FIRST
 
 
@@ -71,6 +78,7 @@ def test_a_negative_page_size_is_refused_by_every_list(journal: Teller) -> None:
             pb.ListEntriesRequest(ledger=ledger, account="cash", page_size=-1)
         ),
         lambda: journal.trial_balance(page_size=-1),
+        lambda: journal.runs(page_size=-1),
         lambda: server.accounts.ListAccounts(accounts_pb.ListAccountsRequest(ledger=ledger, page_size=-1)),
         lambda: server.admin.ListAssets(admin_pb.ListAssetsRequest(ledger=ledger, page_size=-1)),
         lambda: server.admin.ListLedgers(admin_pb.ListLedgersRequest(page_size=-1)),
@@ -200,6 +208,7 @@ def _lists(teller: Teller) -> dict[str, Callable[[str], Any]]:
             pb.ListEntriesRequest(ledger=ledger, account="cash", page_size=1, page_token=token)
         ),
         "TrialBalance": lambda token: teller.trial_balance(rows=rows, page_size=1, page_token=token),
+        "ListTrialBalanceRuns": lambda token: teller.runs(page_size=1, page_token=token),
         "ListAccounts": lambda token: server.accounts.ListAccounts(
             accounts_pb.ListAccountsRequest(ledger=ledger, page_size=1, page_token=token)
         ),
@@ -220,6 +229,8 @@ def two(shared_server: Serving) -> list[Teller]:
         teller.create_asset("EUR", 2)
         teller.post("cash", "sales", 1)
         teller.post("cash", "sales", 2)
+        teller.run_trial_balance()
+        teller.run_trial_balance()
     return tellers
 
 

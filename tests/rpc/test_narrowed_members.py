@@ -178,6 +178,8 @@ def test_what_is_of_the_whole_ledger_is_refused(book: Book) -> None:
     teller = book.teller("a")
     whole: list[Callable[[], object]] = [
         teller.trial_balance,
+        teller.run_trial_balance,
+        teller.runs,
         teller.page,
         lambda: teller.server.accounts.ListAccounts(accounts_pb.ListAccountsRequest(ledger=book.ledger)),
         lambda: teller.create_asset("EUR", 2),

@@ -50,6 +50,8 @@ EXPECTED = """
     LedgerService.GetBalance             x  .  .  .  .  x  .  ?  n
     LedgerService.BatchGetBalances       x  .  .  .  .  x  .  ?  n
     LedgerService.TrialBalance           x  .  .  .  .  x  .  ?  n
+    LedgerService.RunTrialBalance        .  .  .  .  x  .  .  ?  n
+    LedgerService.ListTrialBalanceRuns   x  .  .  .  .  x  .  ?  n
     AccountService.CreateAccount         .  .  .  .  x  .  .  ?  n
     AccountService.BatchCreateAccounts   .  .  .  .  x  .  .  ?  n
     AccountService.GetAccount            x  .  .  .  x  x  .  ?  n
@@ -222,6 +224,25 @@ def test_who_is_denied_is_told_who_may(people: Society) -> None:
 
     assert told.facts == {"permission": "POST", "roles": "POSTER"}
     assert told.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.criterion("S003-31")
+def test_a_trial_balance_is_run_by_an_accountant_only_who_is_told_what_it_found(people: Society) -> None:
+    ledger, admin = filled(people)
+    reader = people.member(ledger, admin, Role.READER)
+    for role in set(Role) - {Role.ACCOUNTANT}:
+        person = people.member(ledger, admin, role)
+        told = refusal_of(lambda person=person: Teller(person, ledger).run_trial_balance())
+        assert (told.code, told.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"), role
+        assert told.facts == {"permission": "RUN_TRIAL_BALANCE", "roles": "ACCOUNTANT"}
+    assert Teller(reader, ledger).runs().runs == []
+
+    accountant = people.member(ledger, admin, Role.ACCOUNTANT)
+    made = Teller(accountant, ledger).run_trial_balance()
+
+    assert (made.created_by, made.totals[0].total_debits) == (accountant.principal, "5")
+    assert list(Teller(reader, ledger).runs().runs) == [made]
+    assert refusal_of(Teller(accountant, ledger).runs).reason == "ROLE_REQUIRED"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ EXPECTED = """
     checkpoint_balances  ledger_read    tenant  42501    42501   42501   42501
     checkpoint_balances  ledger_owner   all     done     all     all     42501
     checkpoint_balances  ledger_backup  all     42501    42501   42501   42501
+    trial_balance_runs   ledger_app     tenant  42501    42501   42501   42501
+    trial_balance_runs   ledger_read    tenant  42501    42501   42501   42501
+    trial_balance_runs   ledger_owner   all     done     23514   23514   42501
+    trial_balance_runs   ledger_backup  all     42501    42501   42501   42501
     database_identity    ledger_app     all     23505    all     42501   42501
     database_identity    ledger_read    all     42501    42501   42501   42501
     database_identity    ledger_owner   all     23505    all     all     42501
@@ -90,12 +94,14 @@ EXPECTED = """
 # Every function of the schema but those of triggers, and what calling it reaches, by role.
 #   tenant   what belongs to the session's ledger, and nothing where it names none
 #   pure     nothing: it computes from what it is given
-#   named    what it is told the name of, whoever's it is: a key that is asked for by its id
+#   named    what it is told the name of, whoever's it is: a key that is asked for by its id, a ledger
 FUNCTIONS = """
     function             ledger_app  ledger_read  ledger_owner  ledger_backup
     vouch                tenant      42501        tenant        42501
     write_checkpoint     tenant      42501        tenant        42501
     discard_checkpoints  tenant      42501        tenant        42501
+    run_trial_balance    tenant      42501        tenant        42501
+    offending_sequences  42501       42501        named         42501
     audit                welcome     42501        done          42501
     find_api_key         named       42501        named         42501
     seal                 42501       42501        pure          42501

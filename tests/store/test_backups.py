@@ -74,6 +74,7 @@ def books(each_server: EmbeddedPostgres) -> Iterator[Books]:
             for (ledger_id,) in app.execute("select ledger_id from ledger.directory").fetchall():
                 app.execute("select set_config('ledger.id', %s::text, true)", [ledger_id])
                 app.execute("select ledger.write_checkpoint(100)")
+                app.execute("select ledger.run_trial_balance('shop', true)")
                 app.execute("select ledger.audit(%s, 'shop', 'open', '', 'DONE', '')", [ledger_id])
                 app.execute(
                     "insert into ledger.credentials"

@@ -22,7 +22,8 @@ from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_d
 
 RECORDS = ("ledgers", "assets", "accounts", "transactions", "entries")
 CHECKPOINTS = ("checkpoints", "checkpoint_balances")
-UNDER_ROW_SECURITY = ("heads", *RECORDS, *CHECKPOINTS)
+RUNS = "trial_balance_runs"
+UNDER_ROW_SECURITY = ("heads", *RECORDS, *CHECKPOINTS, RUNS)
 NEXT = FUNDED + 1
 
 Attempt = Callable[[RawBook], None]
@@ -746,7 +747,7 @@ def test_a_session_sees_its_own_ledger_only(book: RawBook, named: str | None) ->
     other = RawBook(book.connection)
     for one in (book, other):
         with one.writing():
-            one.run("select ledger.write_checkpoint(2)")
+            one.run("select ledger.write_checkpoint(2), ledger.run_trial_balance('shop', false)")
     for relation in UNDER_ROW_SECURITY:
         with book.connection.transaction():
             if named is not None:
@@ -782,6 +783,7 @@ CHANGES = {
     "entries": "amount = amount",
     "checkpoints": "sequence = sequence",
     "checkpoint_balances": "debits = debits",
+    "trial_balance_runs": "offending_count = 0",
 }
 
 
@@ -802,7 +804,7 @@ def test_the_service_may_not_change_or_remove_what_is_recorded(book: RawBook, re
 
 
 @pytest.mark.criterion("S000-2", "S002-7", "S004-1")
-@pytest.mark.parametrize("relation", ["directory", *RECORDS])
+@pytest.mark.parametrize("relation", ["directory", *RECORDS, RUNS])
 def test_not_even_the_owner_changes_or_removes_what_is_recorded(
     book: RawBook, owner: psycopg.Connection[Any], relation: str
 ) -> None:
@@ -851,6 +853,7 @@ def cannot_be_emptied(owner: psycopg.Connection[Any], relation: str) -> None:
         "select * from ledger.vouching",
         "select ledger.seal(1, 1, '', '', '')",
         "select * from ledger.vouched_balances(1, 1)",
+        "select * from ledger.offending_sequences(1)",
         "insert into ledger.directory (ledger_id, name) overriding system value values (1000000, 'taken')",
         "set session_replication_role = replica",
         "set role ledger_owner",
@@ -895,6 +898,7 @@ def test_no_function_of_ours_is_everybodys(book: RawBook) -> None:
         "checkpoint_digest",
         "discard_checkpoints",
         "find_api_key",
+        "run_trial_balance",
         "vouch",
         "write_checkpoint",
     ]
@@ -925,6 +929,64 @@ def test_a_session_of_no_ledger_writes_no_checkpoint(book: RawBook) -> None:
     book.run("reset ledger.id")
 
     assert book.run("select ledger.write_checkpoint(1)").fetchone() == (None,)
+
+
+def test_a_run_is_made_of_the_sessions_ledger_and_seen_there_only(book: RawBook) -> None:
+    other = RawBook(book.connection)
+    with book.writing():
+        made = book.run("select ledger.run_trial_balance('shop', false)").fetchone()
+        again = book.run("select ledger.run_trial_balance('service', true)").fetchone()
+        there = book.run("select ledger.run_trial_balance('service', true)").fetchone()
+        (sequence, head_hash, debits, credits, count) = (
+            book.run(
+                "select run.sequence, run.hash = head.hash, debits, credits, offending_count"
+                " from ledger.trial_balance_runs as run join ledger.heads as head using (ledger_id)"
+                " where number = 1"
+            ).fetchone()
+            or (None,) * 5
+        )
+    with other.writing():
+        elsewhere = other.run("select count(*) from ledger.trial_balance_runs").fetchone()
+
+    assert (made, again, there, elsewhere) == ((1,), (2,), (None,), (0,))
+    assert (sequence, head_hash, debits, credits, count) == (FUNDED, True, [100], [100], 0)
+
+
+def test_the_service_keeps_no_run_but_by_the_owners_function(book: RawBook) -> None:
+    with book.writing():
+        book.run("select ledger.run_trial_balance('shop', false)")
+    with pytest.raises(errors.InsufficientPrivilege), book.writing():
+        book.run("insert into ledger.trial_balance_runs select * from ledger.trial_balance_runs")
+
+
+def test_a_session_of_no_ledger_keeps_no_run(book: RawBook) -> None:
+    for name in ("reset ledger.id", "set ledger.id = ''"):
+        book.run(name)
+        assert book.run("select ledger.run_trial_balance('shop', false)").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("offending_count = 1", "runs_name_offenders"),
+        ("offending_count = 0, offending_sequences = '{7}'", "runs_name_offenders"),
+        ("debits = '{101}'", "runs_add_up"),
+        ("day = day + 1", "runs_of_their_day"),
+    ],
+)
+def test_a_run_that_contradicts_itself_is_not_kept(
+    book: RawBook, owner: psycopg.Connection[Any], change: str, constraint: str
+) -> None:
+    with book.writing():
+        book.run("select ledger.run_trial_balance('shop', false)")
+
+    changed = f"update ledger.trial_balance_runs set {change} where ledger_id = {book.id}"
+    with owner.transaction(force_rollback=True):
+        owner.execute("alter table ledger.trial_balance_runs disable trigger append_only")
+        with pytest.raises(errors.CheckViolation) as refusal:
+            owner.execute(changed.encode())
+
+    assert refusal.value.diag.constraint_name == constraint
 
 
 @pytest.mark.parametrize("relation", ["heads", *RECORDS])

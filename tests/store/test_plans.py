@@ -19,6 +19,7 @@ from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.sql import Statement, statements
 
 _LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
+_RUNS = statements("trial_balance_runs")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -49,6 +50,11 @@ READ_LOOKUPS = {
     "sequences_up": {"transactions_pkey"},
     "reversal_sequences_down": {"transactions_reversals"},
     "reversal_sequences_up": {"transactions_reversals"},
+}
+RUN_LOOKUPS = {
+    "page": {"trial_balance_runs_pkey"},
+    "page_of_day": {"trial_balance_runs_by_day"},
+    "ledgers_after": {"directory_pkey"},
 }
 _INDEX = re.compile(r"using (\w+) on \w+")
 
@@ -110,6 +116,7 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
     for file, settings, lookups in (
         (_LANE, LANE_SETTINGS, LANE_LOOKUPS),
         (_READING, READ_SETTINGS, READ_LOOKUPS),
+        (_RUNS, READ_SETTINGS, RUN_LOOKUPS),
     ):
         with psycopg.connect(database.app_url, autocommit=True) as connection:
             for setting in settings:
@@ -142,3 +149,31 @@ def test_what_follows_a_checkpoint_is_read_by_sequence(database: Database, is_an
         text = "\n".join(line for (line,) in plan)
         assert "entries_sequence" in text, text
         assert "Seq Scan on entries" not in text, text
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True], ids=["not analyzed", "analyzed"])
+def test_what_is_at_fault_is_looked_for_in_one_pass_in_record_order(
+    database: Database, is_analyzed: bool
+) -> None:
+    """Gathered by transaction, or sorted whole, ten million entries would take minutes and gigabytes."""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute(_FILL.format(ledgers=2, accounts=100, rows=20_000).encode())
+        if is_analyzed:
+            owner.execute("vacuum analyze")
+        row = owner.execute(
+            "select prosrc, proconfig from pg_proc where oid = 'ledger.offending_sequences'::regproc"
+        ).fetchone()
+        assert row is not None
+        body, settings = row
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            owner.execute("select set_config(%s, %s, false)", [name, value.strip('"')])
+        plan = owner.execute(b"explain " + re.sub(r"\bnamed\b", "1", body).encode()).fetchall()
+
+    text = "\n".join(line for (line,) in plan)
+    assert re.search(r"Merge Full Join", text), text
+    assert re.search(r"Index Scan using entries_sequence on entries", text), text
+    assert not re.search(r"HashAggregate|Hash Full Join|Seq Scan on (entries|transactions)", text), text
+    # The only whole sort is that of what was found.
+    assert text.count("Incremental Sort") >= 1, text
+    assert len(re.findall(r"->  Sort ", text)) <= 1, text

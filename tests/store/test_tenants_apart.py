@@ -56,6 +56,7 @@ FRESH: Mapping[str, Mapping[str, object]] = {
     "credentials": {"key_id": "f" * 16},
     "checkpoints": {"sequence": FUNDED - 1},
     "checkpoint_balances": {"account_id": 9},
+    "trial_balance_runs": {"number": 9, "daily": False},
     "schema_migrations": {"number": 9_000},
 }
 # What an insert answers.
@@ -123,6 +124,7 @@ def _fill(book: RawBook) -> None:
         )
     with book.writing():
         assert book.run("select ledger.write_checkpoint(2)").fetchone() == (FUNDED,)
+        assert book.run(RUN).fetchone() == (1,)
         book.run(AUDIT, [book.id])
         book.run(
             "insert into ledger.credentials (key_id, digest, ledger_id, principal, description, created_at,"
@@ -228,6 +230,8 @@ def _statement(books: Books, table: str, command: str) -> sql.Composed:
 
 # What is called; the last statement answers which ledgers were reached.
 CHECKPOINTED = "select distinct ledger_id from ledger.checkpoints"
+RUN = "select ledger.run_trial_balance('shop', false)"
+RUN_TWICE = "select ledger_id from ledger.trial_balance_runs where number = 2"
 AUDIT = "select ledger.audit(%s, 'shop', 'api_key', '', 'DONE', '')"
 CALLS = {
     "audit": AUDIT,
@@ -235,6 +239,8 @@ CALLS = {
     "vouch": f"select sequence from ledger.vouch(array[{CASH}]::bigint[], array[{USD}])",
     "write_checkpoint": "select ledger.write_checkpoint(2)",
     "discard_checkpoints": "select ledger.discard_checkpoints()",
+    "run_trial_balance": RUN,
+    "offending_sequences": "select * from ledger.offending_sequences(%s)",
     "seal": "select ledger.seal(1, 1, '', '', '')",
     "vouched_balances": "select * from ledger.vouched_balances(1, 1)",
     "checkpoint_digest": "select ledger.checkpoint_digest(1, 1, '{}', '{}', '{}', '{}', 0)",
@@ -280,19 +286,26 @@ def _called(books: Books, context: str, function: str, role: str) -> str:
             return books.called({books.own, books.other} - left)
         if function == "write_checkpoint":
             return books.called(left)
+        if function == "run_trial_balance":
+            return books.called({ledger_id for (ledger_id,) in connection.execute(RUN_TWICE.encode())})
         if function == "vouch":
             assert row is not None
             # The other ledger's head is one further.
             heads = {MEMBER: books.own, NEXT: books.other}
             return books.called({heads[row[0]]} if row[0] is not None else set())
-        if function == "find_api_key":
+        if function in ("find_api_key", "offending_sequences"):
             return books.called({books.own} if row else set())
         return "done" if function == "audit" else "pure"
 
 
 def _given(books: Books, function: str) -> list[object] | None:
     """What a function is called with, where that is of a ledger: always our own."""
-    return {"audit": [books.own], "find_api_key": [KEY.format(books.own)]}.get(function)
+    given: dict[str, list[object]] = {
+        "audit": [books.own],
+        "find_api_key": [KEY.format(books.own)],
+        "offending_sequences": [books.own],
+    }
+    return given.get(function)
 
 
 def test_events_of_no_ledger_are_for_those_who_say_that_they_mean_them(books: Books) -> None:

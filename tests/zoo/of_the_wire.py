@@ -95,7 +95,7 @@ ANIMALS = (
         "The pages of one trial balance are of different sequences, and do not add up.",
         (
             Plant(
-                "ledger_server/rpc/ledger_servicer.py",
+                "ledger_server/rpc/trial_balances.py",
                 "answer.next_page_token = page_token(request, sums.at, offset + count)",
                 "answer.next_page_token = page_token(request, 0, offset + count)",
             ),

@@ -46,12 +46,13 @@ class AuditEvent(_message.Message):
     action: _builtins.str
     """What was done, in capitals: MEMBER_ADDED, MEMBER_CHANGED, MEMBER_REMOVED,
     ACCOUNTS_OPENED, ASSETS_CREATED, REVERSED_WITH_FORCE, API_KEY_CREATED,
-    API_KEY_REVOKED, LEDGER_CREATED, DENIED. There may be others.
+    API_KEY_REVOKED, TRIAL_BALANCE_RUN, LEDGER_CREATED, DENIED. There may be
+    others.
     """
     subject: _builtins.str
     """What it was done to: a principal, an account's name, an asset's code, a
-    transaction's sequence, an API key's id, a ledger's name; for DENIED the
-    method. Of several, the first. At most 1,024 characters.
+    transaction's sequence, an API key's id, a run's number, a ledger's name; for
+    DENIED the method. Of several, the first. At most 1,024 characters.
     """
     sequence: _builtins.int
     """The sequence of the record that it made, or of the first of several; 0 where

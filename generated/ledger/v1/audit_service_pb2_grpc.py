@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class AuditServiceStub:
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """
@@ -48,8 +48,8 @@ class AuditServiceStub:
 
 class AuditServiceServicer:
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """
@@ -81,8 +81,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """

@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class AuditServiceStub:
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """
@@ -47,8 +47,8 @@ class AuditServiceStub:
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """
@@ -62,8 +62,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The audit events of a ledger, beside its journal: members added and removed,
-    API keys, accounts and assets, reversals with force, and attempts that were
-    denied. An event of an act is written in the database transaction of the act:
+    API keys, accounts and assets, reversals with force, trial balances that were
+    run, and attempts that were denied. An event of an act is written in the database transaction of the act:
     neither stands without the other. Every error carries google.rpc.ErrorInfo
     with domain "ledger.v1"; docs/errors.md lists the reasons.
     """

@@ -1447,3 +1447,201 @@ class TrialBalanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrialBalanceResponse: _TypeAlias = TrialBalanceResponse  # noqa: Y015
+
+@_typing.final
+class TrialBalanceRun(_message.Message):
+    """A trial balance that was kept: what every entry added up to at a moment. It is
+    beside the journal, as the journal was when it was made, and never changes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    DAILY_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    OFFENDING_COUNT_FIELD_NUMBER: _builtins.int
+    OFFENDING_SEQUENCES_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number among the ledger's runs: 1, 2, 3 and so on."""
+    day: _builtins.str
+    """The UTC day of record_time, as 2026-11-21. A day's run is the newest of that
+    day.
+    """
+    created_by: _builtins.str
+    """The principal that asked for it; "service" where daily is set."""
+    daily: _builtins.bool
+    """Whether the service made it by itself, as it does once a UTC day."""
+    sequence: _builtins.int
+    """The ledger's sequence that it reflects."""
+    hash: _builtins.bytes
+    """The chained hash of the record at that sequence."""
+    status: Global___TrialBalanceStatus.ValueType
+    """OK only if no sequence is at fault."""
+    offending_count: _builtins.int
+    """How many sequences are at fault: of transactions whose debits and credits
+    differ in an asset, also where the totals agree all the same, or that have no
+    entries; and of entries without a transaction, of an account or asset that
+    does not exist, or beyond the ledger's sequence.
+    """
+    basis: Global___TrialBalanceBasis.ValueType
+    """Always RECOMPUTED: a run trusts no checkpoint."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made, by the database's clock."""
+
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetTotal]:
+        """One total for each asset with posted entries, in bytewise order of asset code;
+        the code is empty where entries name an asset that does not exist.
+        """
+
+    @_builtins.property
+    def offending_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The lowest 100 of them, in ascending order."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        day: _builtins.str = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        daily: _builtins.bool = ...,
+        sequence: _builtins.int = ...,
+        hash: _builtins.bytes = ...,
+        status: Global___TrialBalanceStatus.ValueType = ...,
+        totals: _abc.Iterable[Global___AssetTotal] | None = ...,
+        offending_count: _builtins.int = ...,
+        offending_sequences: _abc.Iterable[_builtins.int] | None = ...,
+        basis: Global___TrialBalanceBasis.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "created_by", b"created_by", "daily", b"daily", "day", b"day", "hash", b"hash", "number", b"number", "offending_count", b"offending_count", "offending_sequences", b"offending_sequences", "record_time", b"record_time", "sequence", b"sequence", "status", b"status", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrialBalanceRun: _TypeAlias = TrialBalanceRun  # noqa: Y015
+
+@_typing.final
+class RunTrialBalanceRequest(_message.Message):
+    """Asks to make a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEDGER_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ledger: _builtins.str
+    """The ledger's name."""
+    min_sequence: _builtins.int
+    """Wait until the ledger has reached this sequence; 0 does not wait."""
+    def __init__(
+        self,
+        *,
+        ledger: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "min_sequence", b"min_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunTrialBalanceRequest: _TypeAlias = RunTrialBalanceRequest  # noqa: Y015
+
+@_typing.final
+class RunTrialBalanceResponse(_message.Message):
+    """The run that was made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___TrialBalanceRun:
+        """The run."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___TrialBalanceRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunTrialBalanceResponse: _TypeAlias = RunTrialBalanceResponse  # noqa: Y015
+
+@_typing.final
+class ListTrialBalanceRunsRequest(_message.Message):
+    """Asks for a page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEDGER_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ledger: _builtins.str
+    """The ledger's name."""
+    day: _builtins.str
+    """Only runs of this UTC day, as 2026-11-21; empty finds all."""
+    page_size: _builtins.int
+    """How many runs a page holds at most: 0 means 20, more than 1,000 means 1,000,
+    negative is refused. A page ends early at 3 MiB.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the page before, with the same ledger and day; else
+    PAGE_TOKEN_INVALID.
+    """
+    def __init__(
+        self,
+        *,
+        ledger: _builtins.str = ...,
+        day: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "ledger", b"ledger", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrialBalanceRunsRequest: _TypeAlias = ListTrialBalanceRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListTrialBalanceRunsResponse(_message.Message):
+    """A page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty on the last."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrialBalanceRun]:
+        """The runs, newest first."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___TrialBalanceRun] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrialBalanceRunsResponse: _TypeAlias = ListTrialBalanceRunsResponse  # noqa: Y015

@@ -96,6 +96,16 @@ class LedgerServiceStub:
                 request_serializer=ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceRequest.SerializeToString,
                 response_deserializer=ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceResponse.FromString,
                 _registered_method=True)
+        self.RunTrialBalance = channel.unary_unary(
+                '/ledger.v1.LedgerService/RunTrialBalance',
+                request_serializer=ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceResponse.FromString,
+                _registered_method=True)
+        self.ListTrialBalanceRuns = channel.unary_unary(
+                '/ledger.v1.LedgerService/ListTrialBalanceRuns',
+                request_serializer=ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -184,6 +194,24 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunTrialBalance(self, request, context):
+        """Adds up every entry of the ledger as it stands, names the sequences at fault
+        where there are any, and keeps what it found as a run. Needs the accountant's
+        role, which is told the whole run. Another run of the same ledger that is
+        under way answers ABORTED with reason CONTENTION. The service makes one by
+        itself for each ledger and UTC day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrialBalanceRuns(self, request, context):
+        """Lists the runs of a ledger, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -231,6 +259,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.TrialBalance,
                     request_deserializer=ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceRequest.FromString,
                     response_serializer=ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceResponse.SerializeToString,
+            ),
+            'RunTrialBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunTrialBalance,
+                    request_deserializer=ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceResponse.SerializeToString,
+            ),
+            'ListTrialBalanceRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrialBalanceRuns,
+                    request_deserializer=ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -493,6 +531,60 @@ class LedgerService:
             '/ledger.v1.LedgerService/TrialBalance',
             ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceRequest.SerializeToString,
             ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunTrialBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.LedgerService/RunTrialBalance',
+            ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceRequest.SerializeToString,
+            ledger_dot_v1_dot_ledger__service__pb2.RunTrialBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrialBalanceRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.LedgerService/ListTrialBalanceRuns',
+            ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsRequest.SerializeToString,
+            ledger_dot_v1_dot_ledger__service__pb2.ListTrialBalanceRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,15 @@ class LedgerServiceStub:
     """Adds up every posted entry of the ledger and says whether debits equal
     credits in every asset.
     """
+    RunTrialBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.RunTrialBalanceRequest, _ledger_service_pb2.RunTrialBalanceResponse]
+    """Adds up every entry of the ledger as it stands, names the sequences at fault
+    where there are any, and keeps what it found as a run. Needs the accountant's
+    role, which is told the whole run. Another run of the same ledger that is
+    under way answers ABORTED with reason CONTENTION. The service makes one by
+    itself for each ledger and UTC day.
+    """
+    ListTrialBalanceRuns: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrialBalanceRunsRequest, _ledger_service_pb2.ListTrialBalanceRunsResponse]
+    """Lists the runs of a ledger, newest first."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -123,6 +132,15 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Adds up every posted entry of the ledger and says whether debits equal
     credits in every asset.
     """
+    RunTrialBalance: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.RunTrialBalanceRequest, _ledger_service_pb2.RunTrialBalanceResponse]  # type: ignore[assignment]
+    """Adds up every entry of the ledger as it stands, names the sequences at fault
+    where there are any, and keeps what it found as a run. Needs the accountant's
+    role, which is told the whole run. Another run of the same ledger that is
+    under way answers ABORTED with reason CONTENTION. The service makes one by
+    itself for each ledger and UTC day.
+    """
+    ListTrialBalanceRuns: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrialBalanceRunsRequest, _ledger_service_pb2.ListTrialBalanceRunsResponse]  # type: ignore[assignment]
+    """Lists the runs of a ledger, newest first."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The journal of a ledger: writing to it, and reading what follows from it.
@@ -221,5 +239,26 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds up every posted entry of the ledger and says whether debits equal
         credits in every asset.
         """
+
+    @_abc_1.abstractmethod
+    def RunTrialBalance(
+        self,
+        request: _ledger_service_pb2.RunTrialBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.RunTrialBalanceResponse, _abc.Awaitable[_ledger_service_pb2.RunTrialBalanceResponse]]:
+        """Adds up every entry of the ledger as it stands, names the sequences at fault
+        where there are any, and keeps what it found as a run. Needs the accountant's
+        role, which is told the whole run. Another run of the same ledger that is
+        under way answers ABORTED with reason CONTENTION. The service makes one by
+        itself for each ledger and UTC day.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTrialBalanceRuns(
+        self,
+        request: _ledger_service_pb2.ListTrialBalanceRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListTrialBalanceRunsResponse, _abc.Awaitable[_ledger_service_pb2.ListTrialBalanceRunsResponse]]:
+        """Lists the runs of a ledger, newest first."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
