@@ -1,16 +1,17 @@
 """The client for asyncio: every verb of the contract, typed; posts of many tasks share calls."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 
-from ledger_client import asks, membership
+from ledger_client import asks, membership, trial_balance_runs
 from ledger_client.async_calls import AsyncCalls
 from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
 from ledger_client.lane import Posted
 from ledger_client.membership import AuditEvent, Member, Role
 from ledger_client.refusals import Refused
+from ledger_client.trial_balance_runs import TrialBalanceRun
 from ledger_client.values import (
     Account,
     AccountDraft,
@@ -179,6 +180,16 @@ class AsyncClient(AsyncCalls):
     ) -> AsyncIterator[TrialBalanceRow]:
         """The sums of each account and asset, or of each account type, read page by page."""
         return self.each(asks.trial_balance_rows(ledger, at_sequence, by_type=by_type))
+
+    async def run_trial_balance(self, ledger: str, *, deadline_s: float | None = None) -> TrialBalanceRun:
+        """Adds up every entry, and keeps what it finds; a second or so for a million entries."""
+        return await self.ask(trial_balance_runs.run_trial_balance(ledger), deadline_s)
+
+    def list_trial_balance_runs(
+        self, ledger: str, *, day: date | None = None
+    ) -> AsyncIterator[TrialBalanceRun]:
+        """Runs, newest first; of one UTC day where it is given."""
+        return self.each(trial_balance_runs.list_trial_balance_runs(ledger, day))
 
     # ledgers, assets, accounts ------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Messages of the contract as plain values."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -140,19 +141,24 @@ def trial_balance(message: pb.TrialBalanceResponse) -> TrialBalance:
     """The totals of a trial balance."""
     return TrialBalance(
         is_balanced=message.status == pb.TRIAL_BALANCE_STATUS_OK,
-        totals=tuple(
-            AssetTotal(
-                asset=one.asset,
-                scale=one.scale,
-                debits=int(one.total_debits),
-                credits=int(one.total_credits),
-                difference=int(one.difference),
-            )
-            for one in message.totals
-        ),
+        totals=asset_totals(message.totals),
         sequence=message.sequence,
         digest=message.digest,
         checkpoint_sequence=message.checkpoint_sequence,
+    )
+
+
+def asset_totals(messages: Iterable[pb.AssetTotal]) -> tuple[AssetTotal, ...]:
+    """The totals of a trial balance or of a run, one for each asset."""
+    return tuple(
+        AssetTotal(
+            asset=one.asset,
+            scale=one.scale,
+            debits=int(one.total_debits),
+            credits=int(one.total_credits),
+            difference=int(one.difference),
+        )
+        for one in messages
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterator
+from itertools import islice
 
 import click
 
@@ -17,10 +18,13 @@ from ledger_client.contract import (
     TrialBalanceResponse,
 )
 from ledger_client.decimals import from_minor_units, plain
+from ledger_client.trial_balance_runs import TrialBalanceRun
 from ledger_server.cli.target import connected, target_option
 
 # Totals come from every entry of the ledger; a large one takes its time.
 _DEADLINE_S = 120.0
+_RUN_DEADLINE_S = 300.0
+_RUNS_SHOWN = 20
 _BASES = {"recomputed": TRIAL_BALANCE_BASIS_RECOMPUTED, "checkpointed": TRIAL_BALANCE_BASIS_CHECKPOINTED}
 
 
@@ -35,13 +39,24 @@ _BASES = {"recomputed": TRIAL_BALANCE_BASIS_RECOMPUTED, "checkpointed": TRIAL_BA
     show_default=True,
     help="Add up every entry, or go on from a checkpoint where there is one.",
 )
-def trial_balance(target: str, ledger: str, form: str, basis: str) -> int:
+@click.option("--run", "is_run", is_flag=True, help="Add up every entry, keep what is found, and show that.")
+@click.option("--runs", "is_list", is_flag=True, help=f"Show the newest {_RUNS_SHOWN} of what was kept.")
+def trial_balance(target: str, ledger: str, form: str, basis: str, is_run: bool, is_list: bool) -> int:
     """Show every balance, debit positive, and whether debits equal credits; exit code 1 where they do not.
 
     The CSV has the columns account, asset and balance, without trailing zeros and
-    without zero balances, sorted bytewise.
+    without zero balances, sorted bytewise. With --run what is found is kept as a
+    run of the ledger, and names the sequences at fault.
     """
+    if (is_run or is_list) and (form == "csv" or basis != "recomputed" or (is_run and is_list)):
+        raise click.UsageError("--run and --runs stand alone beside --ledger")
     with connected(target) as client:
+        if is_run:
+            return _show_run(ledger, client.run_trial_balance(ledger, deadline_s=_RUN_DEADLINE_S))
+        if is_list:
+            for run in islice(client.list_trial_balance_runs(ledger), _RUNS_SHOWN):
+                click.echo(_run_line(run))
+            return 0
         pages = read_trial_balance(client, ledger, basis)
         answer = _write_csv(pages) if form == "csv" else write_table(ledger, pages)
     if answer.status == TRIAL_BALANCE_STATUS_OK:
@@ -65,6 +80,39 @@ def read_trial_balance(
         ledger=ledger, rows=TRIAL_BALANCE_ROWS_BY_ACCOUNT, page_size=1_000, basis=_BASES[basis]
     )
     return client.pages(client.ledger.TrialBalance, request, deadline_s=_DEADLINE_S)
+
+
+def _show_run(ledger: str, run: TrialBalanceRun) -> int:
+    """Prints a run's totals and its verdict; answers the exit code. Raises click's error for a MISMATCH."""
+    click.echo(_run_line(run))
+    lines = [
+        ("total", total.asset, *_amounts(total.scale, str(total.debits), str(total.credits)))
+        for total in run.totals
+    ]
+    widths = [max(len(line[place]) for line in lines) for place in range(4)] if lines else []
+    for line in lines:
+        click.echo(_aligned(line, widths))
+    if run.is_ok:
+        return 0
+    off = ", ".join(
+        f"{from_minor_units(total.difference, total.scale):f} {total.asset}"
+        for total in run.totals
+        if total.difference
+    )
+    more = run.offending_count - len(run.offending_sequences)
+    raise click.ClickException(
+        f"MISMATCH: debits and credits of {ledger} differ by {off or 'nothing in sum'}; at fault:"
+        f" {', '.join(map(str, run.offending_sequences))}{f' and {more} more' if more else ''};"
+        " run `./ledger verify` to find the first bad record"
+    )
+
+
+def _run_line(run: TrialBalanceRun) -> str:
+    """What a run was, in one line."""
+    verdict = "OK" if run.is_ok else f"MISMATCH, {run.offending_count} at fault"
+    made = run.record_time.isoformat(" ", "seconds").replace("+00:00", "Z")
+    kind = "daily run" if run.is_daily else "run"
+    return f"{kind} {run.number}  {made}  at sequence {run.sequence}  by {run.created_by}  {verdict}"
 
 
 def _write_csv(pages: Iterator[TrialBalanceResponse]) -> TrialBalanceResponse:

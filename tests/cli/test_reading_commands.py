@@ -4,8 +4,10 @@ import re
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from cli.running import Run, Server
+from clusters import Database
 
 _CHECKPOINTED = ("trial-balance", "--ledger", "bases", "--basis", "checkpointed")
 
@@ -87,3 +89,43 @@ def test_the_demo_on_the_same_ledger_again_records_nothing_new(run: Run) -> None
     first = run("trial-balance", "--ledger", "d").stdout
     assert run("demo", "--ledger", "d").exit_code == 0
     assert run("trial-balance", "--ledger", "d").stdout == first
+
+
+def test_a_run_is_kept_shown_and_listed(run: Run) -> None:
+    run("demo", "--ledger", "kept")
+
+    outcome = run("trial-balance", "--ledger", "kept", "--run")
+    again = run("trial-balance", "--ledger", "kept", "--run")
+
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    first, total = outcome.stdout.splitlines()
+    assert re.fullmatch(r"run 1  [\d-]{10} [\d:]{8}Z  at sequence \d+  by anonymous  OK", first)
+    assert total.split()[:2] == ["total", "EUR"]
+    listed = run("trial-balance", "--ledger", "kept", "--runs").stdout.splitlines()
+    assert listed == [again.stdout.splitlines()[0], first]
+
+
+def test_a_run_of_damaged_books_names_what_is_at_fault_and_exits_1(run: Run, database: Database) -> None:
+    run("demo", "--ledger", "off")
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute("set session_replication_role = replica")
+        row = owner.execute(
+            "update ledger.entries set amount = amount + 100 where (ledger_id, sequence, index) ="
+            " (select ledger_id, max(sequence), 0 from ledger.transactions where ledger_id ="
+            " (select ledger_id from ledger.directory where name = 'off') group by ledger_id)"
+            " returning sequence, side"
+        ).fetchone()
+    assert row is not None
+    sequence, side = row
+
+    outcome = run("trial-balance", "--ledger", "off", "--run")
+
+    assert outcome.exit_code == 1
+    assert outcome.stdout.splitlines()[0].endswith("  MISMATCH, 1 at fault")
+    assert f"differ by {'' if side == 1 else '-'}1.00 EUR; at fault: {sequence};" in outcome.stderr
+
+
+def test_a_run_takes_no_other_form(run: Run) -> None:
+    for more in (("--runs",), ("--format", "csv"), ("--basis", "checkpointed")):
+        outcome = run("trial-balance", "--ledger", "kept", "--run", *more)
+        assert (outcome.exit_code, outcome.stdout) == (2, "")

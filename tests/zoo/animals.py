@@ -11,6 +11,7 @@ from zoo import (
     of_the_limits,
     of_the_members,
     of_the_rows,
+    of_the_runs,
     of_the_schema,
     of_the_statements,
     of_the_tenants,
@@ -29,5 +30,6 @@ ANIMALS = (
     *of_the_limits.ANIMALS,
     *of_the_books.ANIMALS,
     *of_the_rows.ANIMALS,
+    *of_the_runs.ANIMALS,
     *of_the_lane.ANIMALS,
 )
