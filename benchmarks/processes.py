@@ -29,7 +29,8 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | {"PYTHONPATH": path},
+                # Nothing else runs beside what is measured.
+                env=os.environ | {"PYTHONPATH": path, "LEDGER_DAILY_TRIAL_BALANCE": "off"},
             )
         self.pid = self._process.pid
 

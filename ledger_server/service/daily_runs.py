@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 import time
 from datetime import date
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 
-from ledger_server.service.trial_balance_runs import report
-from ledger_server.store.connection import ServiceConnection
+from ledger_server.service.trial_balance_runs import RunsUnderWay, report
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
-from ledger_server.store.trial_balance_runs import RunCancelled, Runs, RunUnderWay, cancel, today_and_ledgers
+from ledger_server.store.trial_balance_runs import RunCancelled, Runs, RunUnderWay, today_and_ledgers
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +40,7 @@ class DailyRuns:
         # Where it begins again for the first ledger that failed, and when.
         self._failed_after: int | None = None
         self._again_at = 0.0
-        self._lock = Lock()
-        self._running: ServiceConnection | None = None
+        self._under_way = RunsUnderWay()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="daily-runs", daemon=True)
 
@@ -55,10 +53,8 @@ class DailyRuns:
         self._stopping.set()
         deadline = time.monotonic() + timeout_s
         while self._thread.is_alive() and time.monotonic() < deadline:
-            # The thread keeps the connection while this cancels what it does: else another's.
-            with self._lock:
-                if self._running is not None:
-                    cancel(self._running)
+            # Again, where the run was only about to begin.
+            self._under_way.cancel()
             self._thread.join(_CANCEL_EVERY_S)
 
     def _run(self) -> None:
@@ -94,12 +90,8 @@ class DailyRuns:
     def _make(self, ledger_id: int, name: str) -> bool:
         """Makes the ledger's run of the day, unless it is there; False where it is to be tried again."""
         try:
-            with self._database.reading() as connection:
-                try:
-                    self._lend(connection)
-                    run = Runs(connection, ledger_id).make_daily()
-                finally:
-                    self._lend(None)
+            with self._database.reading() as connection, self._under_way.over(connection):
+                run = Runs(connection, ledger_id).make_daily()
         except RunUnderWay:
             return False
         except DatabaseLost as error:
@@ -115,9 +107,3 @@ class DailyRuns:
         if run is not None:
             report(name, run)
         return True
-
-    def _lend(self, connection: ServiceConnection | None) -> None:
-        """What `stop` may cancel."""
-        # Critical section: one assignment; `stop` holds it while it cancels.
-        with self._lock:
-            self._running = connection

@@ -93,6 +93,7 @@ class Ledgers:
         self.reads.stop(timeout_s)
         self._checkpointer.stop(timeout_s)
         self.denials.stop(timeout_s)
+        self.trial_balance_runs.stop()
         if self._daily_runs is not None:
             self._daily_runs.stop(timeout_s)
 

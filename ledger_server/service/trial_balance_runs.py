@@ -7,14 +7,24 @@ waits a little, and is told to come again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.refusals import Contention, DatabaseUnavailable, Overloaded, ledger_not_found
 from ledger_server.domain.trial_balance_runs import TrialBalanceRun
 from ledger_server.service.reads import Reads
-from ledger_server.store.trial_balance_runs import NEWEST, RUN_S_MAX, RunCancelled, Runs, RunUnderWay
+from ledger_server.store.connection import ServiceConnection
+from ledger_server.store.trial_balance_runs import (
+    NEWEST,
+    RUN_S_MAX,
+    RunCancelled,
+    Runs,
+    RunUnderWay,
+    cancel,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -23,12 +33,43 @@ RUNS_IN_FLIGHT_MAX = 2
 TURN_WAIT_S = 5.0
 
 
+class RunsUnderWay:
+    """The connections over which runs are made now, for whoever must stop them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._connections: set[ServiceConnection] = set()
+
+    @contextmanager
+    def over(self, connection: ServiceConnection) -> Iterator[None]:
+        """What is done inside may be cancelled."""
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            yield
+        finally:
+            # Waits for `cancel`: behind this the connection is lent to somebody else.
+            with self._lock:
+                self._connections.remove(connection)
+
+    def cancel(self) -> None:
+        """Cancels all of them."""
+        with self._lock:
+            for connection in self._connections:
+                cancel(connection)
+
+
 class TrialBalanceRuns:
     """Makes runs for callers, and lists all of them."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._turns = BoundedSemaphore(RUNS_IN_FLIGHT_MAX)
+        self._under_way = RunsUnderWay()
+
+    def stop(self) -> None:
+        """Cancels the runs that callers wait for still."""
+        self._under_way.cancel()
 
     def run(self, ledger: str, caller: Caller, min_sequence: int = 0) -> TrialBalanceRun:
         """Adds up every entry, and keeps what it finds. Raises refusals."""
@@ -38,7 +79,10 @@ class TrialBalanceRuns:
                 runs_in_flight_max=RUNS_IN_FLIGHT_MAX,
             )
         try:
-            with self._reads.reading(ledger, min_sequence) as reading:
+            with (
+                self._reads.reading(ledger, min_sequence) as reading,
+                self._under_way.over(reading.connection),
+            ):
                 made = Runs(reading.connection, reading.ledger_id).make(caller)
         except RunUnderWay as error:
             raise Contention(
@@ -46,7 +90,8 @@ class TrialBalanceRuns:
             ) from error
         except RunCancelled as error:
             raise DatabaseUnavailable(
-                f"the trial balance was cancelled, perhaps after {RUN_S_MAX} s; nothing was kept"
+                "the trial balance was cancelled: by an operator, by a server that stops, or after"
+                f" {RUN_S_MAX} s; nothing was kept, try again"
             ) from error
         finally:
             self._turns.release()

@@ -25,6 +25,8 @@ RUN_S_MAX = 300
 DAILY_S_MAX = 3_600
 # How long a run waits for another one of its ledger.
 LOCK_S_MAX = 5
+# How long it may take to tell the server to cancel one.
+CANCEL_S_MAX = 5
 # Above the number of any run.
 NEWEST = 2**63 - 1
 
@@ -106,7 +108,7 @@ def today_and_ledgers(
 def cancel(connection: ServiceConnection) -> None:
     """Cancels what another thread has the connection do; nothing where it does nothing."""
     with suppress(psycopg.Error):
-        connection.cancel_safe(timeout=LOCK_S_MAX)
+        connection.cancel_safe(timeout=CANCEL_S_MAX)
 
 
 def _run(row: Any) -> TrialBalanceRun:

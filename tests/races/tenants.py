@@ -115,6 +115,8 @@ class Tenant:
             *[self._entries] * 6,
             *[self._accounts] * 4,
             *[self._trial_balance] * 3,
+            *[self._run_trial_balance] * 1,
+            *[self._trial_balance_runs] * 1,
             *[self._garbage] * 2,
         ]
         while True:
@@ -243,6 +245,13 @@ class Tenant:
 
     def _trial_balance(self) -> Call:
         return _call("ledgers", "TrialBalance", pb.TrialBalanceRequest(ledger=self.ledger, rows=1))
+
+    def _run_trial_balance(self) -> Call:
+        return _call("ledgers", "RunTrialBalance", pb.RunTrialBalanceRequest(ledger=self.ledger))
+
+    def _trial_balance_runs(self) -> Call:
+        request = pb.ListTrialBalanceRunsRequest(ledger=self.ledger, page_size=2, page_token=self._token())
+        return _call("ledgers", "ListTrialBalanceRuns", request, self._keep(pb.ListTrialBalanceRunsResponse))
 
     def _garbage(self) -> Call:
         request = pb.GetBalanceRequest(ledger=self.ledger, account=self.word).SerializeToString()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -16,6 +17,11 @@ from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 from statuses import told
+
+from ledger_server.domain.reads import AssetTotal
+from ledger_server.domain.trial_balance_runs import TrialBalanceRun
+from ledger_server.rpc import trial_balances
+from ledger_server.rpc.page_tokens import position
 
 OF_A_LEDGER = [
     "ListTransactions",
@@ -306,6 +312,25 @@ def test_a_page_ends_early_before_it_is_too_large_for_a_plain_client(teller: Tel
     assert page.ByteSize() <= 3 * 1024 * 1024
     assert 300 < len(page.transactions) < 600
     assert len(teller.walk(page_size=1000)) == 600
+
+
+def test_a_page_of_runs_ends_early_before_it_is_too_large_for_a_plain_client() -> None:
+    totals = tuple(AssetTotal(f"ASSET-{number:026}", 2, 10**39, 10**39) for number in range(500))
+    runs = [
+        TrialBalanceRun(number, date(2026, 11, 21), 0, "service", True, 7, bytes(32), totals, 0, ())
+        for number in range(100, 0, -1)
+    ]
+    request = pb.ListTrialBalanceRunsRequest(ledger="many:assets")
+
+    page = trial_balances.runs_response(request, runs, has_more=False)
+
+    assert 2 * 1024 * 1024 < page.ByteSize() <= 3 * 1024 * 1024 + 256
+    assert 1 < len(page.runs) < 100
+    request.page_token = page.next_page_token
+    assert position(request, int) == [page.runs[-1].number]
+    # One run is always shown, and the last page says so.
+    (alone,) = trial_balances.runs_response(request, runs[:1], has_more=False).runs
+    assert len(alone.totals) == 500
 
 
 @pytest.mark.criterion("S003-24")

@@ -494,6 +494,22 @@ def test_a_process_makes_few_runs_at_once_and_says_so_to_the_next(
     assert other.run_trial_balance().number == 1
 
 
+def test_a_server_that_has_drained_leaves_no_run_behind(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_S_MAX", 300)
+    with serving(database.app_url) as server, ThreadPoolExecutor(1) as pool:
+        teller = Teller.open(server)
+        with run_under_way(database, teller.ledger):
+            held = pool.submit(lambda: answer_of(teller.run_trial_balance))
+            wait_until(lambda: waiting(database) == 1)
+
+            server.app.drain(grace_s=0.5)
+
+            wait_until(lambda: waiting(database) == 0)
+        assert isinstance(held.result(PATIENCE_S), Refused)
+
+
 def test_of_many_at_once_one_makes_the_days_run(book: Book, shared_database: Database) -> None:
     ledger = ledger_id(shared_database, book.teller.ledger)
 

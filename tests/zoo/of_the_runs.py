@@ -116,7 +116,7 @@ ANIMALS = (
     Animal(
         "server that waits for its night's work",
         "A server that is told to stop hangs until its largest ledger is added up.",
-        (Plant(_DAILY, "                    cancel(self._running)\n", "                    pass\n"),),
+        (Plant(_DAILY, "            self._under_way.cancel()\n", ""),),
         (_DAYS + "test_a_server_that_stops_does_not_wait_for_its_run",),
     ),
 )

@@ -82,7 +82,11 @@ set work_mem = '16MB' as $$
         group by parts.sequence
     ),
     recorded as (
-        select transactions.sequence, true as is_recorded from ledger.transactions where ledger_id = named
+        -- Ordered here: below an outer join PostgreSQL 15 does not see that the index is.
+        select transactions.sequence, true as is_recorded
+        from ledger.transactions
+        where ledger_id = named
+        order by transactions.sequence
     ),
     offending as materialized (
         select sequence
