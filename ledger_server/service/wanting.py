@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger_server.domain.accounts import AccountDraft, AssetDraft
+from ledger_server.domain.accounts import AccountChangeDraft, AccountDraft, AccountStatus, AssetDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.transactions import PostDraft
@@ -26,7 +26,13 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
         elif isinstance(draft, AccountDraft):
             accounts.add(draft.name)
             assets.update(draft.limits)
-            wanted.opens_accounts = True
+            wanted.opened.add(draft.name)
+        elif isinstance(draft, AccountChangeDraft):
+            accounts.add(draft.name)
+            assets.update(draft.limits or ())
+            wanted.changed.add(draft.name)
+            if draft.status is AccountStatus.CLOSED:
+                wanted.closed.add(draft.name)
         elif isinstance(draft, AssetDraft):
             assets.add(draft.code)
             wanted.creates_assets = True

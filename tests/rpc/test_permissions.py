@@ -52,6 +52,10 @@ EXPECTED = """
     LedgerService.TrialBalance           x  .  .  .  .  x  .  ?  n
     AccountService.CreateAccount         .  .  .  .  x  .  .  ?  n
     AccountService.BatchCreateAccounts   .  .  .  .  x  .  .  ?  n
+    AccountService.UpdateAccount         .  .  .  .  x  .  .  ?  n
+    AccountService.FreezeAccount         .  .  .  .  x  .  .  ?  n
+    AccountService.UnfreezeAccount       .  .  .  .  x  .  .  ?  n
+    AccountService.CloseAccount          .  .  .  .  x  .  .  ?  n
     AccountService.GetAccount            x  .  .  .  x  x  .  ?  n
     AccountService.ListAccounts          x  .  .  .  x  x  .  ?  n
     LedgerAdminService.CreateLedger      .  .  .  .  .  .  .  .  x

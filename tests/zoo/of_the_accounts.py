@@ -1,0 +1,109 @@
+"""Faults in the life of accounts: what is frozen or closed, versions, limits that come later."""
+
+from __future__ import annotations
+
+from zoo.animal import Animal, Plant
+
+_POSTING = "ledger_server/domain/posting.py"
+_CHANGING = "ledger_server/domain/changing.py"
+_FENCES = "ledger_server/store/migrations/0009_account_life.sql"
+
+_LIFE = "tests/domain/test_account_life.py::"
+_IN_LANES = "tests/service/test_account_life.py::"
+_REFUSES = "tests/store/test_account_fences.py::test_the_database_refuses["
+
+ANIMALS = (
+    Animal(
+        "frozen in name only",
+        "Money goes on leaving an account that was frozen because of fraud, until the database refuses it.",
+        (Plant(_POSTING, "        if version.status is not AccountStatus.OPEN:", "        if False:"),),
+        (_LIFE + "test_nothing_is_posted_to_a_frozen_account_until_it_is_unfrozen",),
+    ),
+    Animal(
+        "force past a freeze",
+        "Who may reverse with force takes money out of a frozen account.",
+        (
+            Plant(
+                _POSTING,
+                "    for version in guarded.values():",
+                "    for version in () if forced else guarded.values():",
+            ),
+        ),
+        (_LIFE + "test_no_reversal_touches_a_frozen_account_not_even_with_force",),
+    ),
+    Animal(
+        "closed and opened again",
+        "A closed account comes back, and nobody who was told that it is gone looks at it.",
+        (Plant(_CHANGING, "    if standing.status is AccountStatus.CLOSED:", "    if False:"),),
+        (_LIFE + "test_a_closed_account_is_closed_for_good",),
+    ),
+    Animal(
+        "closed with something in it",
+        "What a customer had is shut in for good.",
+        (Plant(_CHANGING, "        if balance:\n", "        if balance < 0:\n"),),
+        (_LIFE + "test_an_account_is_closed_at_zero_in_every_asset",),
+    ),
+    Animal(
+        "version not compared",
+        "Of two accountants who change an account at once, one undoes the other unseen.",
+        (Plant(_CHANGING, "    if draft.version not in (0, standing.version):", "    if False:"),),
+        (
+            _LIFE + "test_another_version_than_the_one_that_stands_is_refused",
+            _IN_LANES + "test_of_many_changes_of_one_version_one_is_made",
+        ),
+    ),
+    Animal(
+        "opening compared with what stands",
+        "The retry of a CreateAccount is refused as soon as somebody has set a limit.",
+        (
+            Plant(
+                "ledger_server/domain/opening.py",
+                "existing = standing if standing.version == 1 else books.openings[draft.name]",
+                "existing = standing",
+            ),
+        ),
+        (_LIFE + "test_an_account_is_opened_again_as_it_was_opened_whatever_was_changed_since",),
+    ),
+    Animal(
+        "status outside the chain",
+        "Whoever can write the tables unfreezes an account, and every hash still fits.",
+        (
+            Plant(
+                "ledger_server/domain/chain.py",
+                "    if version > 1:\n        parts.append(bytes((status,)))\n",
+                "",
+            ),
+        ),
+        ("tests/domain/test_chain.py::test_the_service_computes_every_vector",),
+    ),
+    Animal(
+        "new limit not vouched for",
+        "A post behind a new limit, in the same turn, is refused by the database as an internal error.",
+        (
+            Plant(
+                "ledger_server/store/books.py",
+                "if code in version.limits or name in wanted.changed:",
+                "if code in version.limits:",
+            ),
+        ),
+        (_IN_LANES + "test_limits_bound_what_follows_them_within_one_batch",),
+    ),
+    Animal(
+        "head that knows of nothing shut",
+        "The database lets a bug post to a frozen account.",
+        (Plant(_FENCES, "set has_shut = true where", "set has_shut = has_shut where"),),
+        (_REFUSES + "a_post_to_a_frozen_account]", _REFUSES + "a_post_to_what_this_batch_froze]"),
+    ),
+    Animal(
+        "fence that looks below zero only",
+        "The database lets a bug close an account that holds something.",
+        (Plant(_FENCES, "and newest.balance_after <> 0", "and newest.balance_after < 0"),),
+        (_REFUSES + "closed_with_something_in_it]",),
+    ),
+    Animal(
+        "fence that lets the closed return",
+        "The database lets a bug open a closed account again.",
+        (Plant(_FENCES, "and previous.status = 3)", "and previous.status > 3)"),),
+        (_REFUSES + "opened_after_closing]", _REFUSES + "limited_after_closing]"),
+    ),
+)
