@@ -108,6 +108,15 @@ def post_operation(debit: str, credit: str, amount: int | str, key: str = "", **
     return pb.Operation(post=post)
 
 
+def open_operation(
+    name: str, kind: int = nouns.ACCOUNT_TYPE_LIABILITY, asset: str = "USD", **bounds: str
+) -> pb.Operation:
+    """An account to open, bounded where bounds are given, as an operation of a batch."""
+    limits = [nouns.BalanceLimit(asset=asset, **bounds)] if bounds else []
+    draft = accounts_pb.AccountDraft(name=name, type=kind, limits=limits)  # type: ignore[arg-type]
+    return pb.Operation(open_account=draft)
+
+
 def reverse_operation(name: int | str, key: str = "", **more: Any) -> pb.Operation:
     """A Reverse as an operation of a batch."""
     return pb.Operation(

@@ -24,15 +24,15 @@ _PARTS = frozenset({"limits", "metadata"})
 
 
 def account_draft(
-    given: accounts_pb.AccountDraft, created_by: str, form: Form, field: str
+    given: accounts_pb.AccountDraft, created_by: str, form: Form, prefix: str = ""
 ) -> AccountDraft | None:
-    """An account's draft; None where the form has faults."""
+    """An account's draft, its fields told behind the prefix; None where the form has faults."""
     before = len(form.violations)
-    form.account(given.name, f"{field}.name")
+    form.account(given.name, f"{prefix}name")
     if int(given.type) not in NORMAL_SIGN:
-        form.fault(f"{field}.type", "must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE")
-    bounds = _limits(given.limits, form, f"{field}.limits", is_of_an_opening=True)
-    metadata = form.metadata(given.metadata, f"{field}.metadata")
+        form.fault(f"{prefix}type", "must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE")
+    bounds = _limits(given.limits, form, f"{prefix}limits", is_of_an_opening=True)
+    metadata = form.metadata(given.metadata, f"{prefix}metadata")
     if len(form.violations) > before:
         return None
     return AccountDraft(given.name, AccountType(given.type), bounds, metadata, created_by)

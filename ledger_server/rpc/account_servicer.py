@@ -31,7 +31,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         form = Form()
         ledger = form.ledger(request.ledger)
         by = caller(context)
-        draft = account_requests.account_draft(request.account, by.principal, form, "account")
+        draft = account_requests.account_draft(request.account, by.principal, form, "account.")
         form.judge()
         assert draft is not None
         narrowing.refuse_opening(access(context), (draft.name,))
@@ -52,7 +52,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         batches.check_accounts(request)
         by = caller(context)
         drafts = [
-            account_requests.account_draft(given, by.principal, form, f"accounts[{index}]")
+            account_requests.account_draft(given, by.principal, form, f"accounts[{index}].")
             for index, given in enumerate(request.accounts)
         ]
         form.judge()

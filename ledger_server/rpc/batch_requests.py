@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 
+from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation
 from ledger_server.domain.transactions import PostDraft, ReverseDraft
 from ledger_server.rpc import limits
+from ledger_server.rpc.account_requests import account_draft
 from ledger_server.rpc.requests import Form, post_draft, reverse_draft
 
 
 def operation_drafts(
     request: ledger_pb.PostBatchRequest, created_by: str
-) -> list[PostDraft | ReverseDraft | Refusal]:
+) -> list[PostDraft | ReverseDraft | AccountDraft | Refusal]:
     """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
     form = Form()
     form.ledger(request.ledger)
@@ -35,15 +37,22 @@ def operation_drafts(
     return [_operation_draft(operation, created_by) for operation in request.operations]
 
 
-def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> PostDraft | ReverseDraft | Refusal:
+def _operation_draft(
+    operation: ledger_pb.Operation, created_by: str
+) -> PostDraft | ReverseDraft | AccountDraft | Refusal:
     which = operation.WhichOneof("operation")
     try:
         if which == "post":
             return post_draft(operation.post, created_by, Form())
         if which == "reverse":
             return reverse_draft(operation.reverse, created_by, Form())
+        if which == "open_account":
+            form = Form()
+            draft = account_draft(operation.open_account, created_by, form)
+            form.judge()
+            assert draft is not None
+            return draft
     except Refusal as refusal:
         return refusal
-    return ValidationFailed(
-        "operation: must be given", violations=(Violation("operation", "must be given: post or reverse"),)
-    )
+    fault = Violation("operation", "must be given: post, reverse or open_account")
+    return ValidationFailed("operation: must be given", violations=(fault,))

@@ -50,7 +50,9 @@ _OPEN = Anybody(behind_door=False)
 RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.Post": InLedger((Permission.POST,)),
     # Each operation is judged by its own.
-    "ledger.v1.LedgerService.PostBatch": InLedger((Permission.POST, Permission.REVERSE)),
+    "ledger.v1.LedgerService.PostBatch": InLedger(
+        (Permission.POST, Permission.REVERSE, Permission.KEEP_CHART)
+    ),
     "ledger.v1.LedgerService.Reverse": InLedger((Permission.REVERSE,)),
     "ledger.v1.LedgerService.GetTransaction": _READ,
     "ledger.v1.LedgerService.ListTransactions": _READ,

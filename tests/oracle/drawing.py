@@ -270,6 +270,8 @@ class Draw:
     def operation(self) -> Fields:
         if self.is_so(25):
             return {}
+        if self.is_so(8):
+            return {"open_account": self.account()}
         return {"reverse": self.reverse()} if self.is_so(4) else {"post": self.post()}
 
     def a_post(self) -> Request:

@@ -185,7 +185,7 @@ FORMS: dict[str, Any] = {
     **{"CreateLedger": "name", "GetLedger": "name", "ListLedgers": "", "GetAccount": "ledger name"},
     **{"CreateAsset": "ledger code", "CreateAccount": {"ledger": is_path, "account": "name type"}},
     **{"BatchCreateAccounts": "ledger accounts", "PostBatch": "ledger operations", "": "operation"},
-    **{"Post": "ledger entries", "post": "entries", "reverse": "transaction"},
+    **{"Post": "ledger entries", "post": "entries", "reverse": "transaction", "open_account": "name type"},
     **dict.fromkeys(("Reverse", "GetTransaction"), "ledger transaction"),
     **dict.fromkeys(("ListEntries", "GetBalance"), "ledger account"),
     **dict.fromkeys(("FreezeAccount", "UnfreezeAccount", "CloseAccount"), "ledger name"),

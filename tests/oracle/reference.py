@@ -96,13 +96,16 @@ class Reference(Accounts):
         results = [attempt(judge, *operation) for operation in operations]
         if None in results and not (q["atomic"] and any(results)):
             book, judged = self.book(q["ledger"]), zip(results, operations, strict=True)
-            results = [wrong or attempt(self.write, book, *operation) for wrong, operation in judged]
+            results = [wrong or attempt(self.operate, book, *operation) for wrong, operation in judged]
         culprit = next((index for index, one in enumerate(results) if isinstance(one, Refused)), None)
         if q["atomic"] and culprit is not None:
             why, self.ledgers = results[culprit], before
             refused = Refused("ATOMIC_GROUP_REFUSED", culprit_index=culprit, culprit_reason=why.reason)
             results = [why if index == culprit else refused for index in range(count)]
         return {"results": [result(one, q["view"]) for one in results]}
+
+    def operate(self, book: Fields, verb: str, q: Fields) -> Fields:
+        return self.open_account(book, q) if verb == "open_account" else self.write(book, verb, q)
 
     def write(self, book: Fields, verb: str, q: Fields) -> Fields:
         """One post or reversal: the key, then the state. Raises Refused and leaves the book as it was."""
@@ -249,7 +252,8 @@ class Reference(Accounts):
 def result(one: Fields | Refused, view: int) -> Fields:
     """What a batch shows of one operation."""
     if isinstance(one, Refused):
-        return {"status": one, "sequence": 0, "replayed": False, "transaction": None}
-    shown = one["transaction"]
-    told = {"status": None, "sequence": shown["sequence"], "replayed": one["replayed"]}
-    return told | {"transaction": shown if view == 2 else None}
+        return {"status": one, "sequence": 0, "replayed": False, "transaction": None, "account": None}
+    shown = {"transaction": one.get("transaction"), "account": one.get("account")}
+    (record,) = filter(None, shown.values())
+    told = {"status": None, "sequence": record["sequence"], "replayed": one["replayed"]}
+    return told | (shown if view == 2 else dict.fromkeys(shown))

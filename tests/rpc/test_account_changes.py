@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from callers import Teller, answer_of, refusal_of
+from callers import Teller, answer_of, open_operation, post_operation, refusal_of, refused_operation
 from clusters import Database
 from google.protobuf.field_mask_pb2 import FieldMask
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns
 from society import Society, society
-from statuses import told
+from statuses import told, told_operation
 
 from ledger_server.domain.members import Role
 
@@ -221,3 +221,65 @@ def test_a_change_is_denied_to_who_only_posts_and_the_denial_is_told(people: Soc
     for verb in VERBS:
         refused = answer_of(lambda verb=verb: asking(verb, "wallet")(poster))  # type: ignore[misc]
         assert refused.reason == "ROLE_REQUIRED", verb
+
+
+# accounts opened in a batch ---------------------------------------------------------------------------
+
+OPENING = [post_operation("cash", "wallet", 1), open_operation("shop:9")]
+
+
+def test_one_opening_that_is_forbidden_refuses_an_atomic_batch_whole(people: Society) -> None:
+    ledger, admin, clerk = opened(people)
+    poster = Teller(people.member(ledger, admin, Role.POSTER), ledger)
+    head = clerk.head()
+
+    results = [refused_operation(one) for one in poster.batch(OPENING, atomic=True)]
+
+    assert [one.reason for one in results] == ["ATOMIC_GROUP_REFUSED", "ROLE_REQUIRED"]
+    assert results[1].facts == {"permission": "KEEP_CHART", "roles": "ACCOUNTANT"}
+    assert clerk.head() == head
+
+
+def test_in_another_batch_it_refuses_itself(people: Society) -> None:
+    ledger, admin, clerk = opened(people)
+    poster = Teller(people.member(ledger, admin, Role.POSTER), ledger)
+    accountant = Teller(people.member(ledger, admin, Role.ACCOUNTANT), ledger)
+
+    posted, denied = poster.batch(OPENING)
+    refused, made = accountant.batch(OPENING)
+
+    assert posted.sequence + 1 == made.sequence == clerk.head()
+    assert refused_operation(denied).reason == refused_operation(refused).reason == "ROLE_REQUIRED"
+
+
+def test_a_narrowed_accountant_opens_in_a_batch_what_is_covered(people: Society) -> None:
+    ledger, admin, clerk = opened(people)
+    narrowed = Teller(people.member(ledger, admin, Role.ACCOUNTANT, prefixes=["shop"]), ledger)
+
+    inside, outside = narrowed.batch([open_operation("shop:1"), open_operation("shops:1")])
+
+    assert inside.sequence == clerk.head()
+    assert refused_operation(outside).reason == "MEMBERSHIP_NARROWED"
+
+
+def test_the_audit_tells_of_accounts_that_a_batch_opened(people: Society) -> None:
+    ledger, admin, clerk = opened(people)
+
+    results = clerk.batch([open_operation("a"), post_operation("cash", "a", 1), open_operation("b")])
+
+    newest = admin.events(ledger)[0]
+    assert (newest.action, newest.subject, newest.sequence, newest.count) == (
+        "ACCOUNTS_OPENED",
+        "a",
+        results[0].sequence,
+        2,
+    )
+    assert clerk.server.principal == newest.actor
+
+
+def test_a_malformed_account_of_a_batch_is_told_by_its_own_fields(teller: Teller) -> None:
+    operation = open_operation("a::b", 0, balance_min="1.5")
+
+    (result,) = teller.batch([operation])
+
+    assert set(told_operation(result).fields) == {"name", "type", "limits[0].balance_min"}

@@ -41,7 +41,7 @@ from ledger_server.store.database import Database as OpenedDatabase
 EXPECTED = """
     method                               R  P  V  F  C  A  T  -  *
     LedgerService.Post                   .  x  .  .  .  .  .  ?  n
-    LedgerService.PostBatch              .  x  x  x  .  .  .  ?  n
+    LedgerService.PostBatch              .  x  x  x  x  .  .  ?  n
     LedgerService.Reverse                .  .  x  x  .  .  .  ?  n
     LedgerService.Reverse with force     .  .  .  x  .  .  .  ?  n
     LedgerService.GetTransaction         x  .  .  .  .  x  .  ?  n

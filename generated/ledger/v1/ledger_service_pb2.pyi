@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ledger.v1 import account_service_pb2 as _account_service_pb2
 from ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -35,8 +36,8 @@ class _BatchViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchView.V
     BATCH_VIEW_BASIC: _BatchView.ValueType  # 1
     """Status, sequence, hash and replayed."""
     BATCH_VIEW_FULL: _BatchView.ValueType  # 2
-    """The whole transactions too. A batch whose answer could exceed 3.5 MiB is
-    refused with BATCH_TOO_LARGE before anything is decided.
+    """The whole transactions and accounts too. A batch whose answer could exceed
+    3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
     """
 
 class BatchView(_BatchView, metaclass=_BatchViewEnumTypeWrapper):
@@ -47,8 +48,8 @@ BATCH_VIEW_UNSPECIFIED: BatchView.ValueType  # 0
 BATCH_VIEW_BASIC: BatchView.ValueType  # 1
 """Status, sequence, hash and replayed."""
 BATCH_VIEW_FULL: BatchView.ValueType  # 2
-"""The whole transactions too. A batch whose answer could exceed 3.5 MiB is
-refused with BATCH_TOO_LARGE before anything is decided.
+"""The whole transactions and accounts too. A batch whose answer could exceed
+3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
 """
 Global___BatchView: _TypeAlias = BatchView  # noqa: Y015
 
@@ -258,6 +259,7 @@ class Operation(_message.Message):
 
     POST_FIELD_NUMBER: _builtins.int
     REVERSE_FIELD_NUMBER: _builtins.int
+    OPEN_ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def post(self) -> Global___PostOperation:
         """Records a transaction."""
@@ -266,17 +268,24 @@ class Operation(_message.Message):
     def reverse(self) -> Global___ReverseOperation:
         """Records the mirror of a transaction."""
 
+    @_builtins.property
+    def open_account(self) -> _account_service_pb2.AccountDraft:
+        """Opens an account, as AccountService.CreateAccount would: with its
+        permission, and for the operations that follow it.
+        """
+
     def __init__(
         self,
         *,
         post: Global___PostOperation | None = ...,
         reverse: Global___ReverseOperation | None = ...,
+        open_account: _account_service_pb2.AccountDraft | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_account", b"open_account", "operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_account", b"open_account", "operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["post", "reverse"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["post", "reverse", "open_account"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -500,6 +509,7 @@ class OperationResult(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The sequence of its record; 0 where it was refused."""
     hash: _builtins.bytes
@@ -512,7 +522,15 @@ class OperationResult(_message.Message):
 
     @_builtins.property
     def transaction(self) -> _ledger_pb2.Transaction:
-        """The whole transaction, with BATCH_VIEW_FULL; absent where it was refused."""
+        """The whole transaction, with BATCH_VIEW_FULL; absent where it was refused, and
+        of an account.
+        """
+
+    @_builtins.property
+    def account(self) -> _ledger_pb2.Account:
+        """The whole account, with BATCH_VIEW_FULL; absent where it was refused, and of
+        a transaction.
+        """
 
     def __init__(
         self,
@@ -522,10 +540,11 @@ class OperationResult(_message.Message):
         hash: _builtins.bytes = ...,
         replayed: _builtins.bool = ...,
         transaction: _ledger_pb2.Transaction | None = ...,
+        account: _ledger_pb2.Account | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "replayed", b"replayed", "sequence", b"sequence", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "hash", b"hash", "replayed", b"replayed", "sequence", b"sequence", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
