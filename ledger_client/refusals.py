@@ -15,6 +15,7 @@
     ├── Precondition ─ the state of the books says no
     │   ├── BoundPassed             ├── InsufficientFunds    └── BalanceLimitExceeded
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
+    │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached
     │   ├── ClientUpgradeRequired   └── LastTenantAdmin
     ├── AmountOverflow
@@ -257,6 +258,10 @@ class AccountClosed(Precondition):
 
 class AccountNotEmpty(Precondition):
     """An account is closed at zero in every asset, and this one holds something."""
+
+
+class PreconditionFailed(Precondition):
+    """What the caller wanted to be so before its post is not so."""
 
 
 class ReversalForbiddenType(Precondition):

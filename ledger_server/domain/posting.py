@@ -2,10 +2,10 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, accounts, assets, whether the accounts are
-open, overflow, bounds; form was judged when the draft was made. What is decided changes the books at
-once; what is refused leaves them as they were. Nothing is written here: a refusal
-never has rows to undo.
+order of judgement within a draft is: key, preconditions, accounts, assets, whether the
+accounts are open, overflow, bounds; form was judged when the draft was made. What is
+decided changes the books at once; what is refused leaves them as they were. Nothing is
+written here: a refusal never has rows to undo.
 
 The same function serves one Post, a batch of 8,192, and `verify`, which replays a
 whole journal with the recorded times and salts.
@@ -13,7 +13,7 @@ whole journal with the recorded times and salts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from ledger_server.domain import chain
@@ -29,6 +29,7 @@ from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.books import Books
 from ledger_server.domain.bounding import bound_refusal
 from ledger_server.domain.changing import decide_change, shut_refusal
+from ledger_server.domain.conditions import condition_refusal
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft
@@ -103,6 +104,10 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         if recorded is not None:
             differing = post_differences(draft, recorded)
             return _replay(draft.idempotency_key, recorded, differing)
+    if draft.preconditions:
+        refusal = condition_refusal(draft.preconditions, books)
+        if refusal is not None:
+            return refusal
     return _record(
         books,
         moment,
@@ -222,15 +227,10 @@ def _record(
         moved[place] = balance
         entries.append(Entry(account, is_debit, amount, asset, balance))
         frames.append(chain.entry_frame(account.framed, is_debit, amount, asset.framed))
-    for version in guarded.values():
-        # No force passes over this.
-        if version.status is not AccountStatus.OPEN:
-            return shut_refusal(version)
-    if not forced:
-        for place, version in guarded.items():
-            refusal = bound_refusal(books, version, place, moved[place], entries)
-            if refusal is not None:
-                return refusal
+    if guarded:
+        refusal = _guard_refusal(books, guarded, moved, entries, forced=forced)
+        if refusal is not None:
+            return refusal
 
     record_time = moment.record_time
     sequence = books.head.sequence + 1
@@ -284,6 +284,26 @@ def _record(
         books.put(books.reversals, reverses, sequence)
     books.head = Head(sequence, record_hash, record_time, books.head.epoch)
     return Recorded(transaction, False)
+
+
+def _guard_refusal(
+    books: Books,
+    guarded: Mapping[tuple[int, int], AccountVersion],
+    moved: Mapping[tuple[int, int], int],
+    entries: Sequence[Entry],
+    *,
+    forced: bool,
+) -> Refusal | None:
+    """What keeps the transaction from accounts that are shut, or whose bounds it passes without force."""
+    for version in guarded.values():
+        # No force passes over this.
+        if version.status is not AccountStatus.OPEN:
+            return shut_refusal(version)
+    for place, version in () if forced else guarded.items():
+        refusal = bound_refusal(books, version, place, moved[place], entries)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def _unusable_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:

@@ -17,6 +17,7 @@
     ├── Precondition ─ the state of the books says no
     │   ├── InsufficientFunds       ├── BalanceLimitExceeded
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
+    │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
     │   └── ClientUpgradeRequired
     ├── AmountOverflow
@@ -248,6 +249,12 @@ class AccountNotEmpty(Precondition):
     """An account is closed at zero in every asset, and this one holds something."""
 
     reason = "ACCOUNT_NOT_EMPTY"
+
+
+class PreconditionFailed(Precondition):
+    """What the caller wanted to be so before its post is not so."""
+
+    reason = "PRECONDITION_FAILED"
 
 
 class ReversalForbiddenType(Precondition):

@@ -15,7 +15,6 @@ from ledger_server.domain.accounts import (
     AccountType,
     Limit,
 )
-from ledger_server.domain.amounts import bound_fault
 from ledger_server.rpc import limits
 from ledger_server.rpc.requests import Form
 
@@ -103,13 +102,8 @@ def _limit(
     form.asset(given.asset, f"{field}.asset")
     if given.asset in bounds:
         form.fault(f"{field}.asset", f"{given.asset!r} has a limit already")
-    values: list[int | None] = []
-    for name in ("balance_min", "balance_max"):
-        text = getattr(given, name) if given.HasField(name) else None
-        fault = None if text is None else bound_fault(text)
-        form.fault(f"{field}.{name}", fault)
-        values.append(None if text is None or fault is not None else int(text))
-    low, high = values
+    low = form.bound(given.balance_min, f"{field}.balance_min") if given.HasField("balance_min") else None
+    high = form.bound(given.balance_max, f"{field}.balance_max") if given.HasField("balance_max") else None
     if not given.HasField("balance_min") and not given.HasField("balance_max"):
         form.fault(field, "must give balance_min, balance_max or both")
     elif low is not None and high is not None and low > high:

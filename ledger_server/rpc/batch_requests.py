@@ -24,11 +24,15 @@ def operation_drafts(
         form.fault("view", f"{request.view} is not a BatchView")
     form.judge()
     count = len(request.operations)
-    entries = sum(len(one.post.entries) for one in request.operations[: limits.OPERATIONS_MAX + 1])
+    # A precondition weighs what an entry does: each is a place to look up.
+    entries = sum(
+        len(one.post.entries) + len(one.post.preconditions)
+        for one in request.operations[: limits.OPERATIONS_MAX + 1]
+    )
     if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
         raise BatchTooLarge(
-            f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"
-            f" with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
+            f"the batch has {count} operations with {entries} entries and preconditions; at most"
+            f" {limits.OPERATIONS_MAX} with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
             operations=count,
             operations_max=limits.OPERATIONS_MAX,
             entries=entries,

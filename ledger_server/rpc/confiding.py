@@ -15,6 +15,7 @@ from ledger_server.domain.refusals import Refusal
 _OF_THE_BOOKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "INSUFFICIENT_FUNDS": ("the account would fall below its minimum", ("account", "asset")),
     "BALANCE_LIMIT_EXCEEDED": ("the account would rise above its maximum", ("account", "asset")),
+    "PRECONDITION_FAILED": ("a precondition of the post does not hold", ("precondition", "account")),
     "ACCOUNT_NOT_EMPTY": ("the account is not at zero in every asset", ("account",)),
     "REVERSAL_ALREADY_EXISTS": ("the transaction has been reversed", ()),
     "REVERSAL_FORBIDDEN_TYPE": ("the transaction is itself a reversal", ()),

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
 from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import BalanceCondition, PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc.authorising import role_required
 
 _OPENING_OUTSIDE = "an account to open lies outside"
@@ -77,11 +77,18 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
     if isinstance(draft, PostDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
-        for line in draft.entries if access.is_narrowed else ():
-            if not access.covers(line.account):
+        for named in (*draft.preconditions, *draft.entries) if access.is_narrowed else ():
+            if not access.covers(named.account):
                 return AccountNotFound(
-                    f"no account {line.account!r} in ledger {ledger!r}; create it first", account=line.account
+                    f"no account {named.account!r} in ledger {ledger!r}; create it first",
+                    account=named.account,
                 )
+        if not access.allows(Permission.READ) and any(
+            # Whether it holds tells of the balance, and who asks often enough knows it.
+            isinstance(condition, BalanceCondition)
+            for condition in draft.preconditions
+        ):
+            return role_required(Permission.READ)
         return draft
     needed = Permission.FORCE_REVERSE if draft.force else Permission.REVERSE
     if not access.allows(needed):

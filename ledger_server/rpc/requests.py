@@ -14,10 +14,19 @@ from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain import names
-from ledger_server.domain.amounts import amount_fault
+from ledger_server.domain.amounts import amount_fault, bound_fault
 from ledger_server.domain.reads import BalanceAsk, TransactionFilter
 from ledger_server.domain.refusals import Violation, invalid
-from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft, PostDraft, ReverseDraft
+from ledger_server.domain.transactions import (
+    ENTRIES_MAX,
+    PRECONDITIONS_MAX,
+    AccountVersionCondition,
+    BalanceCondition,
+    Condition,
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+)
 from ledger_server.rpc import limits
 
 _DEBIT = nouns_pb.SIDE_DEBIT
@@ -150,6 +159,47 @@ class Form:
             self.fault(f"{field}.asset", code_fault(asset))
         return tuple(lines)
 
+    def preconditions(self, given: Sequence[ledger_pb.Precondition]) -> tuple[Condition, ...]:
+        """What must be so before a post; at most PRECONDITIONS_MAX."""
+        if len(given) > PRECONDITIONS_MAX:
+            self.fault("preconditions", f"has {len(given)}; at most {PRECONDITIONS_MAX} are allowed")
+            return ()
+        conditions: list[Condition] = []
+        for index, one in enumerate(given):
+            which = one.WhichOneof("condition")
+            field = f"preconditions[{index}]"
+            if which == "account_version":
+                conditions.append(self._account_version(one.account_version, f"{field}.{which}"))
+            elif which == "balance":
+                conditions.append(self._balance(one.balance, f"{field}.{which}"))
+            else:
+                self.fault(field, "must be given: account_version or balance")
+        return tuple(conditions)
+
+    def _account_version(
+        self, given: ledger_pb.AccountVersionCondition, field: str
+    ) -> AccountVersionCondition:
+        if given.version < 1:
+            self.fault(f"{field}.version", f"is {given.version}; a version is positive")
+        return AccountVersionCondition(self.account(given.account, f"{field}.account"), given.version)
+
+    def _balance(self, given: ledger_pb.BalanceCondition, field: str) -> BalanceCondition:
+        account = self.account(given.account, f"{field}.account")
+        asset = self.asset(given.asset, f"{field}.asset")
+        low = self.bound(given.min, f"{field}.min") if given.HasField("min") else None
+        high = self.bound(given.max, f"{field}.max") if given.HasField("max") else None
+        if not given.HasField("min") and not given.HasField("max"):
+            self.fault(field, "must give min, max or both")
+        elif low is not None and high is not None and low > high:
+            self.fault(field, f"min {low} is above max {high}")
+        return BalanceCondition(account, asset, low, high)
+
+    def bound(self, text: str, field: str) -> int | None:
+        """A bound on a balance; None where it is none."""
+        fault = bound_fault(text)
+        self.fault(field, fault)
+        return None if fault is not None else int(text)
+
 
 def post_draft(
     request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
@@ -158,6 +208,7 @@ def post_draft(
     entries = form.entries(request.entries)
     key, kind = request.idempotency_key, request.kind
     description, external_ref = request.description, request.external_ref
+    conditions = request.preconditions
     # The hot path: what is empty is not looked at.
     if key:
         key = form.key(key)
@@ -169,11 +220,12 @@ def post_draft(
         form.text(external_ref, "external_ref")
     effective_time = form.time(request, "effective_time") if request.HasField("effective_time") else None
     metadata = form.metadata(request.metadata)
+    preconditions = form.preconditions(conditions) if conditions else ()
     if form.violations:
         form.judge()
     is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
     content = (entries, key, kind, effective_time, description, metadata, external_ref)
-    return PostDraft(*content, created_by, is_trial)
+    return PostDraft(*content, created_by, is_trial, preconditions)
 
 
 def reverse_draft(

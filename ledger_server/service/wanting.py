@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ledger_server.domain.accounts import AccountChangeDraft, AccountDraft, AccountStatus, AssetDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
-from ledger_server.domain.transactions import PostDraft
+from ledger_server.domain.transactions import BalanceCondition, PostDraft
 from ledger_server.store.books import Wanted
 
 
@@ -23,6 +23,11 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
                 places.add((account, asset))
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)
+            for condition in draft.preconditions:
+                accounts.add(condition.account)
+                if isinstance(condition, BalanceCondition):
+                    assets.add(condition.asset)
+                    places.add((condition.account, condition.asset))
         elif isinstance(draft, AccountDraft):
             accounts.add(draft.name)
             assets.update(draft.limits)

@@ -245,13 +245,8 @@ class BooksReader:
 
     def _read_openings(self, books: Books, wanted: Wanted, ledger_id: int) -> None:
         """Reads how accounts were opened that a draft opens again and that were changed since."""
-        names = [
-            name
-            for name in wanted.opened
-            if (version := books.accounts[name]) is not None
-            and version.version > 1
-            and name not in books.openings
-        ]
+        standing = {name: books.accounts[name] for name in wanted.opened - books.openings.keys()}
+        names = [name for name, one in standing.items() if one is not None and one.version > 1]
         if names:
             found = Asking(self._trip, ledger_id)(_SQL.openings_by_names, names=json.dumps(names))
             self._trip.go()

@@ -77,6 +77,23 @@ class Accounts:
         refuse(account["status"] == CLOSED, "ACCOUNT_CLOSED", **facts)
         refuse(account["status"] == FROZEN and not but_frozen, "ACCOUNT_FROZEN", **facts)
 
+    def judge_preconditions(self, book: Fields, conditions: list[Fields]) -> None:
+        """What must be so before a post, in order."""
+        for index, (kind, said) in enumerate(next(iter(one.items())) for one in conditions):
+            standing, facts = self.known(book, "account", said["account"]), {"precondition": index}
+            facts |= {"account": said["account"], "sequence": book["head"]}
+            if kind == "account_version":
+                version, expected = standing["version"], said["version"]
+                other = {"version": version, "expected_version": expected}
+                refuse(version != expected, "PRECONDITION_FAILED", **facts, **other)
+                continue
+            self.known(book, "asset", said["asset"])
+            balance = self.posted(book, said["account"], said["asset"])
+            low, high = int(said.get("min", balance)), int(said.get("max", balance))
+            bounds = {end: said[end] for end in ("min", "max") if end in said}
+            held = {"asset": said["asset"], "balance": balance}
+            refuse(not low <= balance <= high, "PRECONDITION_FAILED", **facts, **held, **bounds)
+
     def accounts_at(self, book: Fields, at: int) -> list[Fields]:
         """Every account as it stood right after a record."""
         accounts = [one for one in book["versions"] if "name" in one and one["sequence"] <= at]

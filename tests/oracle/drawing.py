@@ -236,8 +236,21 @@ class Draw:
             lambda: self.fields(idempotency_key=KEYS),
         )
 
+    def precondition(self) -> Fields:
+        """Of an account's version or of a balance; now and then of nothing."""
+        if self.is_so(20):
+            return {}
+        name = self.account_used()
+        if self.is_so(3):
+            standing = self._accounts.get(name, {"version": 1})["version"]
+            versions = Pool(standing, standing, once_in=3, edges=(standing + 1, 1, 0, -1))
+            return {"account_version": self.fields(account=name, version=versions)}
+        bounds = Pool(None, "0", "-1000", "1000", once_in=4, edges=("1", "-1", "60", "01", "", "9" * 38))
+        return {"balance": self.fields(account=name, asset=CODES, min=bounds, max=bounds)}
+
     def post(self) -> Fields:
         return self.fields(
+            preconditions=self.some(2, self.precondition) if self.is_so(5) else None,
             idempotency_key=KEYS,
             entries=self.entries,
             kind=KINDS,

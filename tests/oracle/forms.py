@@ -16,7 +16,7 @@ NOT_FOUND LEDGER_NOT_FOUND ACCOUNT_NOT_FOUND ASSET_NOT_FOUND TRANSACTION_NOT_FOU
 ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED REVERSAL_ALREADY_EXISTS
 ALREADY_EXISTS LEDGER_ALREADY_EXISTS ASSET_ALREADY_EXISTS ACCOUNT_ALREADY_EXISTS
 FAILED_PRECONDITION INSUFFICIENT_FUNDS BALANCE_LIMIT_EXCEEDED REVERSAL_FORBIDDEN_TYPE SEQUENCE_NOT_REACHED
-FAILED_PRECONDITION ACCOUNT_FROZEN ACCOUNT_CLOSED ACCOUNT_NOT_EMPTY
+FAILED_PRECONDITION ACCOUNT_FROZEN ACCOUNT_CLOSED ACCOUNT_NOT_EMPTY PRECONDITION_FAILED
 OUT_OF_RANGE AMOUNT_OVERFLOW
 ABORTED ATOMIC_GROUP_REFUSED VERSION_MISMATCH
 RESOURCE_EXHAUSTED BATCH_TOO_LARGE"""
@@ -160,6 +160,22 @@ def update(q: Fields) -> list[str]:
     return wrong + [f".limits{path}" for path in limits(q.get("limits", []), around_zero=False)]
 
 
+def precondition(one: Fields) -> list[str]:
+    """An account's version, or a balance between bounds, one of which must be given."""
+    for kind, said in one.items():
+        if kind == "account_version":
+            return [
+                f".{kind}{path}" for path in faults({"account": is_path, "version": range(1, 2**63)}, said)
+            ]
+        ends = [end for end in ("min", "max") if end in said]
+        paths = faults({"account": is_path, "asset": RULES["asset"], **dict.fromkeys(ends, is_bound)}, said)
+        is_sound = len(ends) == 2 and not {".min", ".max"} & {*paths}
+        paths += [""] * (not ends or (is_sound and int(said["min"]) > int(said["max"])))
+        return [f".{kind}{path}" for path in paths]
+    return [""]
+
+
+is_bound = like("0|-?[1-9][0-9]{0,37}")
 PARTS = ("limits", "metadata")
 ENDS = ("balance_min", "balance_max")
 TIMES = [f"{time}{end}" for time in ("effective_time", "record_time") for end in ("", "_from", "_until")]
@@ -168,7 +184,7 @@ RULES: dict[str, Any] = {
     **dict.fromkeys(("ledger", "name", "account", "prefix", "account_prefix"), is_path),
     **dict.fromkeys(("asset", "code"), lambda code: like(r"\S{1,32}")(code) and is_printable(code)),
     **dict.fromkeys(("description", "external_ref"), like(r"[^\0]{0,255}")),
-    **dict.fromkeys(ENDS, like("0|-?[1-9][0-9]{0,37}")),
+    **dict.fromkeys(ENDS, is_bound),
     **dict.fromkeys(("page_size", "at_sequence", "min_sequence", "version"), range(2**63)),
     **dict.fromkeys(("order", "rows", "view", "basis"), range(3)),
     **dict.fromkeys(TIMES, lambda t: -62135596800 <= t[0] <= 253402300799 and 0 <= t[1] < 10**9),
@@ -176,6 +192,7 @@ RULES: dict[str, Any] = {
     **{"kind": like(r"[^\0]{0,64}"), "idempotency_key": lambda key: like(r"[^\0]{0,128}")(key.strip())},
     **{"metadata": is_metadata, "limits": limits, "entries": (2, 1000, "account side amount asset")},
     **{"accounts": (1, 1000, "name type"), "names": (1, 1000, "account")},
+    "preconditions": (0, 64, precondition),
     # A sequence or a key, whichever is there; an account or a prefix, not both.
     "transaction": lambda name: faults({one: NAMED_BY[one] for one in name}, name) if name else [""],
     "filter": lambda q: faults("", q) + [".account_prefix"] * all(map(q.get, ("account", "account_prefix"))),
@@ -195,4 +212,5 @@ FORMS: dict[str, Any] = {
 # What a request says where it leaves a field out.
 ABSENT: Fields = {name: 0 if isinstance(rule, range) else "" for name, rule in RULES.items()}
 ABSENT |= dict.fromkeys(("atomic", "validate_only", "digest", "force"), False)
-ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": [], "update_mask": {"paths": []}}
+ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": [], "preconditions": []}
+ABSENT |= {"update_mask": {"paths": []}}

@@ -89,7 +89,8 @@ class Reference(Accounts):
     def PostBatch(self, q: Fields) -> Fields:
         """Each operation by itself, or all or none; the form of all is judged first."""
         operations = [next(iter(one.items()), ("", {})) for one in q["operations"]]
-        count, entries = len(operations), sum(len(draft.get("entries", ())) for _, draft in operations)
+        weighed = [draft.get(part, ()) for _, draft in operations for part in ("entries", "preconditions")]
+        count, entries = len(operations), sum(map(len, weighed))
         facts = {"operations": count, "operations_max": 8192, "entries": entries, "entries_max": 65536}
         refuse(count > 8192 or entries > 65536, "BATCH_TOO_LARGE", **facts)
         before = deepcopy(self.ledgers)
@@ -120,6 +121,7 @@ class Reference(Accounts):
             content, sequence = book["keys"][key]
             agree("IDEMPOTENCY_KEY_REUSED", asked, content, idempotency_key=key, sequence=sequence)
             return {"transaction": book["journal"][sequence], "replayed": True}
+        self.judge_preconditions(book, q["preconditions"])
         origin = self.mirrored(book, q["transaction"]) if verb == "reverse" else q
         entries = self.judged(book, origin["entries"], q["force"])
         book = deepcopy(book) if q["validate_only"] else book

@@ -146,6 +146,14 @@ def _post(key: str, amount: int, debit: str = "cash") -> pb.PostRequest:
     return pb.PostRequest(ledger=BOOK, idempotency_key=key, entries=lines(debit, "sales", amount))
 
 
+def _post_where(account: str, version: int) -> pb.PostRequest:
+    request = _post("", 1)
+    request.preconditions.add().account_version.CopyFrom(
+        pb.AccountVersionCondition(account=account, version=version)
+    )
+    return request
+
+
 def _reverse(name: int | str, key: str = "") -> pb.ReverseRequest:
     return pb.ReverseRequest(ledger=BOOK, transaction=transaction_name(name), idempotency_key=key)
 
@@ -313,6 +321,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("LedgerService.Post", _post("", 1, debit="wallet"), "INSUFFICIENT_FUNDS"),
     ("LedgerService.Post", _post("", 1, debit="frozen"), "ACCOUNT_FROZEN"),
     ("LedgerService.Post", _post("", 1, debit="closed"), "ACCOUNT_CLOSED"),
+    ("LedgerService.Post", _post_where("cash", 2), "PRECONDITION_FAILED"),
     ("LedgerService.Post", _post("", 0), "AMOUNT_INVALID"),
     ("LedgerService.Post", pb.PostRequest(), "VALIDATION_FAILED"),
     ("LedgerService.PostBatch", pb.PostBatchRequest(ledger=BOOK), "VALIDATION_FAILED"),

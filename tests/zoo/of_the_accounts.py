@@ -1,4 +1,4 @@
-"""Faults in the life of accounts: what is frozen or closed, versions, limits that come later."""
+"""Faults in the life of accounts: frozen, closed, versions, later limits; and in conditions on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ _FENCES = "ledger_server/store/migrations/0009_account_life.sql"
 
 _LIFE = "tests/domain/test_account_life.py::"
 _IN_LANES = "tests/service/test_account_life.py::"
+_CHANGES = "tests/rpc/test_account_changes.py::"
+_CONDITIONS = "tests/domain/test_preconditions.py::"
 _REFUSES = "tests/store/test_account_fences.py::test_the_database_refuses["
 
 ANIMALS = (
@@ -105,5 +107,62 @@ ANIMALS = (
         "The database lets a bug open a closed account again.",
         (Plant(_FENCES, "and previous.status = 3)", "and previous.status > 3)"),),
         (_REFUSES + "opened_after_closing]", _REFUSES + "limited_after_closing]"),
+    ),
+    Animal(
+        "account opened by a poster",
+        "Who may only post opens accounts as he likes, by doing it in a batch.",
+        (
+            Plant(
+                "ledger_server/rpc/narrowing.py",
+                "        if not access.allows(Permission.KEEP_CHART):",
+                "        if False:",
+            ),
+        ),
+        (_CHANGES + "test_one_opening_that_is_forbidden_refuses_an_atomic_batch_whole",),
+    ),
+    Animal(
+        "openings untold",
+        "Accounts that a batch opens are in no audit.",
+        (
+            Plant(
+                "ledger_server/rpc/batches.py",
+                " or isinstance(draft, AccountDraft)",
+                "",
+            ),
+        ),
+        (_CHANGES + "test_the_audit_tells_of_accounts_that_a_batch_opened",),
+    ),
+    Animal(
+        "precondition taken for said",
+        "What the caller wanted to be so before the post is read and not looked at.",
+        (Plant(_POSTING, "    if draft.preconditions:", "    if False:"),),
+        (
+            _CONDITIONS + "test_a_balance_lies_within_its_bounds_and_on_them",
+            _CONDITIONS + "test_what_is_so_instead_is_told",
+        ),
+    ),
+    Animal(
+        "< for <= in a precondition",
+        "A post on the condition of just enough is refused where there is just enough.",
+        (
+            Plant(
+                "ledger_server/domain/conditions.py",
+                "balance < condition.low",
+                "balance <= condition.low",
+            ),
+        ),
+        (_CONDITIONS + "test_a_balance_lies_within_its_bounds_and_on_them",),
+    ),
+    Animal(
+        "balance found by asking",
+        "Who may only post finds any balance out, by halves, with conditions on it.",
+        (
+            Plant(
+                "ledger_server/rpc/narrowing.py",
+                "        if not access.allows(Permission.READ) and any(",
+                "        if False and any(",
+            ),
+        ),
+        ("tests/rpc/test_preconditions.py::test_who_may_not_read_balances_asks_nothing_of_them",),
     ),
 )

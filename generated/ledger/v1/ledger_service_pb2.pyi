@@ -168,6 +168,7 @@ class PostRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     idempotency_key: _builtins.str
@@ -202,6 +203,14 @@ class PostRequest(_message.Message):
         characters, 8 KiB in all.
         """
 
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
+        """What must be so before the post, else nothing is recorded: at most 64, judged
+        in order, behind the key and before everything else of the state. They are
+        conditions of the act and no content: they are not recorded, not compared when
+        the key comes again, and a replay is answered whatever has become of them.
+        """
+
     def __init__(
         self,
         *,
@@ -214,14 +223,126 @@ class PostRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         external_ref: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "preconditions", b"preconditions", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PostRequest: _TypeAlias = PostRequest  # noqa: Y015
+
+@_typing.final
+class Precondition(_message.Message):
+    """Something that must be so before a post; else it answers FAILED_PRECONDITION
+    with reason PRECONDITION_FAILED and what is so instead. What is named must be
+    there, else ACCOUNT_NOT_FOUND or ASSET_NOT_FOUND.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_VERSION_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_version(self) -> Global___AccountVersionCondition:
+        """An account stands at a version."""
+
+    @_builtins.property
+    def balance(self) -> Global___BalanceCondition:
+        """A balance lies within bounds. Needs the permission to read balances, since
+        the answer tells of one.
+        """
+
+    def __init__(
+        self,
+        *,
+        account_version: Global___AccountVersionCondition | None = ...,
+        balance: Global___BalanceCondition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_version", b"account_version", "balance", b"balance", "condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_version", b"account_version", "balance", b"balance", "condition", b"condition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["account_version", "balance"]  # noqa: Y015
+    _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
+
+Global___Precondition: _TypeAlias = Precondition  # noqa: Y015
+
+@_typing.final
+class AccountVersionCondition(_message.Message):
+    """That an account was not changed since the caller looked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account's name; it need not be one of the post's."""
+    version: _builtins.int
+    """The version that it must be at; positive, see Account.version."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountVersionCondition: _TypeAlias = AccountVersionCondition  # noqa: Y015
+
+@_typing.final
+class BalanceCondition(_message.Message):
+    """That a balance lies within bounds, as it is before the post; in a batch, after
+    the operations before it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account's name; it need not be one of the post's."""
+    asset: _builtins.str
+    """The asset's code."""
+    min: _builtins.str
+    """The least that the posted balance may be, in minor units and in the account's
+    normal sense; '-' allowed, at most 38 digits. Absent: no lower bound, and then
+    `max` must be given.
+    """
+    max: _builtins.str
+    """The most that it may be, likewise. Absent: no upper bound, and then `min` must
+    be given.
+    """
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        min: _builtins.str | None = ...,
+        max: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "account", b"account", "asset", b"asset", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___BalanceCondition: _TypeAlias = BalanceCondition  # noqa: Y015
 
 @_typing.final
 class PostResponse(_message.Message):
@@ -324,6 +445,7 @@ class PostOperation(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """See PostRequest.idempotency_key."""
     kind: _builtins.str
@@ -344,6 +466,10 @@ class PostOperation(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """See PostRequest.metadata."""
 
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
+        """See PostRequest.preconditions; the operations before this one count."""
+
     def __init__(
         self,
         *,
@@ -354,10 +480,11 @@ class PostOperation(_message.Message):
         description: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         external_ref: _builtins.str = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata", "preconditions", b"preconditions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,8 +581,8 @@ class PostBatchRequest(_message.Message):
     """How much to answer about each operation."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """The operations: 1-8,192, with at most 65,536 entries in all; more answers
-        BATCH_TOO_LARGE.
+        """The operations: 1-8,192, with at most 65,536 entries and preconditions in all;
+        more answers BATCH_TOO_LARGE.
         """
 
     def __init__(
