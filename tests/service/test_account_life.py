@@ -210,6 +210,25 @@ def test_limits_bound_what_follows_them_within_one_batch(
     check(shared_database, teller)
 
 
+def test_the_database_knows_the_balance_that_a_new_limit_meets(
+    teller: Teller, shared_database: Database, ledgers: Ledgers
+) -> None:
+    """In an atomic batch, which is not halved until the database takes it."""
+    teller.post("cash", "sales", 5)
+    drafts: list[Draft] = [
+        AccountDraft("late", AccountType.ASSET, {}, {}, "test"),
+        limited("late", None, 9),
+        limited("sales", 5, 7),
+        post("cash", "sales", 2),
+        post("late", "other", 9),
+    ]
+
+    decisions = ledgers.decide(teller.ledger, drafts, atomic=True)
+
+    assert all(isinstance(one, Recorded) for one in decisions), decisions
+    check(shared_database, teller)
+
+
 def test_an_account_is_emptied_closed_and_opened_again_in_one_batch(
     teller: Teller, shared_database: Database, ledgers: Ledgers
 ) -> None:

@@ -80,7 +80,7 @@ ANIMALS = (
     ),
     Animal(
         "new limit not vouched for",
-        "A post behind a new limit, in the same turn, is refused by the database as an internal error.",
+        "A post behind a new limit, in the same atomic batch, fails as an internal error.",
         (
             Plant(
                 "ledger_server/store/books.py",
@@ -88,7 +88,7 @@ ANIMALS = (
                 "if code in version.limits:",
             ),
         ),
-        (_IN_LANES + "test_limits_bound_what_follows_them_within_one_batch",),
+        (_IN_LANES + "test_the_database_knows_the_balance_that_a_new_limit_meets",),
     ),
     Animal(
         "head that knows of nothing shut",
