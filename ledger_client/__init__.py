@@ -20,10 +20,11 @@ from ledger_client.drafts import Draft, Line, ReversalDraft, credit, debit
 from ledger_client.lane import Posted
 from ledger_client.membership import AuditEvent, Member, Role
 from ledger_client.refusals import OutcomeUnknown, Refused, Violation
-from ledger_client.values import AccountDraft, AccountType, Limit, Side
+from ledger_client.values import AccountDraft, AccountStatus, AccountType, Limit, Side
 
 __all__ = [
     "AccountDraft",
+    "AccountStatus",
     "AccountType",
     "AsyncClient",
     "AuditEvent",

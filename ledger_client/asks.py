@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
-from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -20,10 +19,7 @@ from ledger_client.limits import MESSAGE_BYTES_MAX, check_size
 from ledger_client.refusals import Refused
 from ledger_client.refused import refused_from_operation
 from ledger_client.values import (
-    Account,
-    AccountDraft,
     AccountEntry,
-    AccountType,
     Asset,
     Balance,
     Ledger,
@@ -101,54 +97,6 @@ def list_assets(ledger: str) -> Ask[Iterable[Asset]]:
     """LedgerAdminService.ListAssets."""
     request = admin_pb.ListAssetsRequest(ledger=ledger, page_size=PAGE_SIZE)
     return Ask("admin", "ListAssets", request, lambda page: map(reading.asset, page.assets), ledger)
-
-
-def create_accounts(ledger: str, drafts: Iterable[AccountDraft]) -> Ask[list[Account]]:
-    """AccountService.BatchCreateAccounts."""
-    request = accounts_pb.BatchCreateAccountsRequest(
-        ledger=ledger,
-        accounts=[
-            accounts_pb.AccountDraft(
-                name=draft.name,
-                type=_type(draft.type),
-                limits=[
-                    nouns.BalanceLimit(
-                        asset=limit.asset,
-                        balance_min=None if limit.balance_min is None else str(limit.balance_min),
-                        balance_max=None if limit.balance_max is None else str(limit.balance_max),
-                    )
-                    for limit in draft.limits
-                ],
-                metadata=draft.metadata or {},
-            )
-            for draft in drafts
-        ],
-    )
-    return Ask(
-        "accounts",
-        "BatchCreateAccounts",
-        request,
-        lambda answer: [reading.account(one.account) for one in answer.accounts],
-        ledger,
-        lambda answer: max((one.account.sequence for one in answer.accounts), default=0),
-    )
-
-
-def get_account(ledger: str, name: str) -> Ask[Account]:
-    """AccountService.GetAccount."""
-    request = accounts_pb.GetAccountRequest(ledger=ledger, name=name)
-    return Ask("accounts", "GetAccount", request, lambda answer: reading.account(answer.account), ledger)
-
-
-def list_accounts(ledger: str, prefix: str, account_type: AccountType | None) -> Ask[Iterable[Account]]:
-    """AccountService.ListAccounts."""
-    request = accounts_pb.ListAccountsRequest(
-        ledger=ledger,
-        prefix=prefix,
-        type=_type(account_type) if account_type else nouns.ACCOUNT_TYPE_UNSPECIFIED,
-        page_size=PAGE_SIZE,
-    )
-    return Ask("accounts", "ListAccounts", request, lambda page: map(reading.account, page.accounts), ledger)
 
 
 def post_whole(ledger: str, draft: Draft, key: str, *, validate_only: bool) -> Ask[Recorded]:
@@ -280,12 +228,6 @@ def trial_balance_rows(ledger: str, at_sequence: int, *, by_type: bool) -> Ask[I
     return Ask(
         "ledger", "TrialBalance", request, lambda page: map(reading.trial_balance_row, page.rows), ledger
     )
-
-
-def _type(account_type: AccountType) -> nouns.AccountType.ValueType:
-    if not isinstance(account_type, int):
-        raise TypeError(f"an account's type is one of AccountType, not {account_type!r}")
-    return nouns.AccountType.ValueType(account_type)
 
 
 def _order(oldest_first: bool) -> nouns.Order.ValueType:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 
-from ledger_client import asks, membership, trial_balance_runs
+from ledger_client import accounts, asks, membership, trial_balance_runs
 from ledger_client.calls import Calls
 from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
 from ledger_client.lane import Posted
@@ -16,10 +16,12 @@ from ledger_client.values import (
     Account,
     AccountDraft,
     AccountEntry,
+    AccountStatus,
     AccountType,
     Asset,
     Balance,
     Ledger,
+    Limit,
     Recorded,
     Transaction,
     TrialBalance,
@@ -217,17 +219,41 @@ class Client(Calls):
 
     def create_accounts(self, ledger: str, drafts: Iterable[AccountDraft]) -> list[Account]:
         """Opens up to 1,000 accounts, all or none."""
-        return self.ask(asks.create_accounts(ledger, drafts))
+        return self.ask(accounts.create_accounts(ledger, drafts))
 
     def get_account(self, ledger: str, name: str) -> Account:
         """An account in its newest version."""
-        return self.ask(asks.get_account(ledger, name))
+        return self.ask(accounts.get_account(ledger, name))
 
     def list_accounts(
         self, ledger: str, *, prefix: str = "", account_type: AccountType | None = None
     ) -> Iterator[Account]:
         """Every account, or those at or below a path, or of a type, in bytewise order of names."""
-        return self.each(asks.list_accounts(ledger, prefix, account_type))
+        return self.each(accounts.list_accounts(ledger, prefix, account_type))
+
+    def update_account(
+        self,
+        ledger: str,
+        name: str,
+        version: int,
+        *,
+        limits: Iterable[Limit] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Account:
+        """Replaces an account's limits, its metadata or both, if it still is at this version."""
+        return self.ask(accounts.update_account(ledger, name, version, limits, metadata))
+
+    def freeze_account(self, ledger: str, name: str, *, version: int = 0) -> Account:
+        """Lets nothing be posted to an account until it is unfrozen."""
+        return self.ask(accounts.change_status(ledger, name, AccountStatus.FROZEN, version))
+
+    def unfreeze_account(self, ledger: str, name: str, *, version: int = 0) -> Account:
+        """Lets a frozen account be posted to again."""
+        return self.ask(accounts.change_status(ledger, name, AccountStatus.OPEN, version))
+
+    def close_account(self, ledger: str, name: str, *, version: int = 0) -> Account:
+        """Closes an account that is at zero in every asset, for good."""
+        return self.ask(accounts.change_status(ledger, name, AccountStatus.CLOSED, version))
 
     # members, audit events -----------------------------------------------------------------------
 

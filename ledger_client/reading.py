@@ -10,6 +10,7 @@ from ledger.v1 import ledger_service_pb2 as pb
 from ledger_client.values import (
     Account,
     AccountEntry,
+    AccountStatus,
     AccountType,
     Asset,
     AssetTotal,
@@ -65,6 +66,8 @@ def account(message: nouns.Account) -> Account:
         sequence=message.sequence,
         record_time=moment(message.record_time),
         created_by=message.created_by,
+        # A server of before there were statuses says none.
+        status=AccountStatus(message.status or AccountStatus.OPEN),
     )
 
 

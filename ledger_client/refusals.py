@@ -14,6 +14,8 @@
     │   └── MemberAlreadyExists
     ├── Precondition ─ the state of the books says no
     │   ├── BoundPassed             ├── InsufficientFunds    └── BalanceLimitExceeded
+    │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
+    │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached
     │   ├── ClientUpgradeRequired   └── LastTenantAdmin
     ├── AmountOverflow
@@ -244,6 +246,22 @@ class InsufficientFunds(BoundPassed):
 
 class BalanceLimitExceeded(BoundPassed):
     """A balance would rise above its balance_max."""
+
+
+class AccountFrozen(Precondition):
+    """Nothing is posted to the account until it is unfrozen."""
+
+
+class AccountClosed(Precondition):
+    """Nothing is posted to the account, and nothing of it changes, ever again."""
+
+
+class AccountNotEmpty(Precondition):
+    """An account is closed at zero in every asset, and this one holds something."""
+
+
+class PreconditionFailed(Precondition):
+    """What the caller wanted to be so before its post is not so."""
 
 
 class ReversalForbiddenType(Precondition):

@@ -23,6 +23,14 @@ class AccountType(IntEnum):
     EXPENSE = 5
 
 
+class AccountStatus(IntEnum):
+    """Whether an account may be posted to, as the contract numbers them."""
+
+    OPEN = 1
+    FROZEN = 2
+    CLOSED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """A ledger with its head at the moment of the answer; see the contract's Ledger."""
@@ -79,6 +87,7 @@ class Account:
     sequence: int
     record_time: datetime
     created_by: str
+    status: AccountStatus
 
 
 @dataclass(frozen=True, slots=True)

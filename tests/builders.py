@@ -8,7 +8,15 @@ from typing import Any
 
 from ledger.v1 import ledger_pb2 as nouns
 
-from ledger_server.domain.accounts import AccountDraft, AccountType, AssetDraft, Head, Limit
+from ledger_server.domain.accounts import (
+    AccountChangeDraft,
+    AccountDraft,
+    AccountStatus,
+    AccountType,
+    AssetDraft,
+    Head,
+    Limit,
+)
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft, Role
@@ -58,6 +66,21 @@ def account_draft(
 ) -> AccountDraft:
     """An account to open."""
     return AccountDraft(name, kind, limits or {}, metadata or {}, "test")
+
+
+def change_draft(name: str, version: int = 0, **changes: Any) -> AccountChangeDraft:
+    """A change of an account's limits, metadata or status."""
+    return AccountChangeDraft(name, version, "test", **changes)
+
+
+def freeze_draft(name: str, version: int = 0) -> AccountChangeDraft:
+    """An account to freeze."""
+    return change_draft(name, version, status=AccountStatus.FROZEN)
+
+
+def close_draft(name: str, version: int = 0) -> AccountChangeDraft:
+    """An account to close."""
+    return change_draft(name, version, status=AccountStatus.CLOSED)
 
 
 def member_draft(principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0) -> MemberDraft:
@@ -122,6 +145,7 @@ class PaperBooks:
             dict(books.keys),
             dict(books.transactions),
             dict(books.reversals),
+            dict(books.openings),
             dict(books.members),
         )
 
@@ -135,6 +159,10 @@ class PaperBooks:
             elif isinstance(draft, AccountDraft):
                 books.accounts.setdefault(draft.name, None)
                 for code in draft.limits:
+                    books.assets.setdefault(code, None)
+            elif isinstance(draft, AccountChangeDraft):
+                books.accounts.setdefault(draft.name, None)
+                for code in draft.limits or ():
                     books.assets.setdefault(code, None)
             elif isinstance(draft, AssetDraft):
                 books.assets.setdefault(draft.code, None)

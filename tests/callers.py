@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 import psycopg
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from ledger.v1 import account_service_pb2 as accounts_pb
@@ -107,6 +108,15 @@ def post_operation(debit: str, credit: str, amount: int | str, key: str = "", **
     return pb.Operation(post=post)
 
 
+def open_operation(
+    name: str, kind: int = nouns.ACCOUNT_TYPE_LIABILITY, asset: str = "USD", **bounds: str
+) -> pb.Operation:
+    """An account to open, bounded where bounds are given, as an operation of a batch."""
+    limits = [nouns.BalanceLimit(asset=asset, **bounds)] if bounds else []
+    draft = accounts_pb.AccountDraft(name=name, type=kind, limits=limits)  # type: ignore[arg-type]
+    return pb.Operation(open_account=draft)
+
+
 def reverse_operation(name: int | str, key: str = "", **more: Any) -> pb.Operation:
     """A Reverse as an operation of a batch."""
     return pb.Operation(
@@ -157,6 +167,24 @@ class Teller:
         draft = accounts_pb.AccountDraft(name=name, type=kind, limits=limits)  # type: ignore[arg-type]
         request = accounts_pb.CreateAccountRequest(ledger=self.ledger, account=draft)
         return self.server.accounts.CreateAccount(request, timeout=DEADLINE_S)
+
+    def change(self, verb: str, name: str, version: int = 0, **more: Any) -> Any:
+        """The answer of `Update`Account, `Freeze`Account, `Unfreeze`Account or `Close`Account."""
+        kind = getattr(accounts_pb, f"{verb}AccountRequest")
+        request = kind(ledger=self.ledger, name=name, version=version, **more)
+        return getattr(self.server.accounts, f"{verb}Account")(request, timeout=DEADLINE_S)
+
+    def update(self, name: str, version: int = 1, **parts: Any) -> accounts_pb.UpdateAccountResponse:
+        """Replaces the parts of an account that are given: its limits, its metadata."""
+        mask = FieldMask(paths=sorted(parts))
+        answer = self.change("Update", name, version, update_mask=mask, **parts)
+        assert isinstance(answer, accounts_pb.UpdateAccountResponse)
+        return answer
+
+    def account(self, name: str, **more: Any) -> nouns.Account:
+        """An account in its newest version."""
+        request = accounts_pb.GetAccountRequest(ledger=self.ledger, name=name, **more)
+        return self.server.accounts.GetAccount(request, timeout=DEADLINE_S).account
 
     def post(
         self, debit: str, credit: str, amount: int | str, key: str = "", *, asset: str = "USD", **more: Any

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from callers import lines, post_operation, transaction_name
+from google.protobuf.field_mask_pb2 import FieldMask
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
@@ -62,6 +63,20 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
         ),
         "AccountService.BatchCreateAccounts": lambda p: p.accounts.BatchCreateAccounts(
             accounts_pb.BatchCreateAccountsRequest(ledger=ledger, accounts=[account])
+        ),
+        "AccountService.UpdateAccount": lambda p: p.accounts.UpdateAccount(
+            accounts_pb.UpdateAccountRequest(
+                ledger=ledger, name="new", version=1, update_mask=FieldMask(paths=["limits"])
+            )
+        ),
+        "AccountService.FreezeAccount": lambda p: p.accounts.FreezeAccount(
+            accounts_pb.FreezeAccountRequest(ledger=ledger, name="new")
+        ),
+        "AccountService.UnfreezeAccount": lambda p: p.accounts.UnfreezeAccount(
+            accounts_pb.UnfreezeAccountRequest(ledger=ledger, name="new")
+        ),
+        "AccountService.CloseAccount": lambda p: p.accounts.CloseAccount(
+            accounts_pb.CloseAccountRequest(ledger=ledger, name="new")
         ),
         "AccountService.GetAccount": lambda p: p.accounts.GetAccount(
             accounts_pb.GetAccountRequest(ledger=ledger, name="cash")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -25,6 +25,15 @@ class AccountType(IntEnum):
     EQUITY = 3
     REVENUE = 4
     EXPENSE = 5
+
+
+class AccountStatus(IntEnum):
+    """Whether an account may be posted to; the numbers are the wire's and the database's."""
+
+    OPEN = 1
+    FROZEN = 2
+    # For good.
+    CLOSED = 3
 
 
 # +1 where a debit-positive balance is shown as it is, -1 where it is turned.
@@ -94,6 +103,12 @@ class AccountVersion:
     salt: bytes = b""
     hash: bytes = b""
     details_digest: bytes | None = None
+    status: AccountStatus = AccountStatus.OPEN
+    # Whether a post to it can be refused for what the account is: one look for the hot path.
+    is_guarded: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_guarded", bool(self.limits) or self.status is not AccountStatus.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,21 @@ class AccountDraft:
     limits: Mapping[str, Limit]
     metadata: Mapping[str, str]
     created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChangeDraft:
+    """What a caller asks to change of an account that stands; None leaves a part as it is.
+
+    `version` is the one that is to be changed, 0 for whichever stands.
+    """
+
+    name: str
+    version: int
+    created_by: str
+    limits: Mapping[str, Limit] | None = None
+    metadata: Mapping[str, str] | None = None
+    status: AccountStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger_server.domain.accounts import AccountVersion, AssetRecord
+from ledger_server.domain.accounts import AccountChangeDraft, AccountStatus, AccountVersion, AssetRecord
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.members import MemberDraft, MemberVersion
@@ -66,6 +66,9 @@ def acts_of(caller: Caller | None, drafts: Sequence[Draft], decisions: Sequence[
         if isinstance(record, MemberVersion):
             assert isinstance(draft, MemberDraft)
             acts.append(Act(caller, _member_action(draft), record.principal, record.sequence))
+        elif isinstance(draft, AccountChangeDraft):
+            assert isinstance(record, AccountVersion)
+            acts.append(Act(caller, _ACCOUNT_ACTIONS[draft.status], record.account.name, record.sequence))
         elif isinstance(record, AccountVersion):
             accounts.append(record)
         elif isinstance(record, AssetRecord):
@@ -78,6 +81,14 @@ def acts_of(caller: Caller | None, drafts: Sequence[Draft], decisions: Sequence[
     if assets:
         acts.append(Act(caller, "ASSETS_CREATED", assets[0].asset.code, assets[0].sequence, len(assets)))
     return acts
+
+
+_ACCOUNT_ACTIONS = {
+    None: "ACCOUNT_UPDATED",
+    AccountStatus.OPEN: "ACCOUNT_UNFROZEN",
+    AccountStatus.FROZEN: "ACCOUNT_FROZEN",
+    AccountStatus.CLOSED: "ACCOUNT_CLOSED",
+}
 
 
 def _member_action(draft: MemberDraft) -> str:

@@ -38,6 +38,7 @@ class Books:
         "members",
         "next_account_id",
         "next_asset_id",
+        "openings",
         "reversals",
         "transactions",
     )
@@ -51,6 +52,8 @@ class Books:
         self.assets: dict[str, Asset | None] = {}
         self.asset_records: dict[str, AssetRecord] = {}
         self.accounts: dict[str, AccountVersion | None] = {}
+        # The first versions of accounts that were changed since, where a draft opens them again.
+        self.openings: dict[str, AccountVersion] = {}
         # Debit-positive posted balances by (account id, asset id); absent from
         # the database means 0 here.
         self.balances: dict[tuple[int, int], int] = {}
@@ -118,7 +121,8 @@ class Books:
         self.keys.clear()
         self.transactions.clear()
         self.reversals.clear()
+        self.openings.clear()
 
     def size(self) -> int:
         """How many places are held; a lane's memory is bounded by it."""
-        return len(self.accounts) + len(self.balances) + len(self.assets)
+        return len(self.accounts) + len(self.balances) + len(self.assets) + len(self.openings)

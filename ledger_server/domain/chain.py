@@ -88,8 +88,12 @@ def account_canonical(
     version: int,
     limits: Iterable[tuple[str, int | None, int | None]],
     digest: bytes,
+    status: int = 1,
 ) -> bytes:
-    """An account's opening or change: limits by asset code in bytewise order, each bound behind a flag."""
+    """An account's opening or change: limits by asset code in bytewise order, each bound behind a flag.
+
+    Its status stands behind what an opening has, which is always of an open account.
+    """
     ordered = sorted(limits, key=lambda limit: limit[0].encode())
     parts = [
         _ACCOUNT,
@@ -105,6 +109,8 @@ def account_canonical(
         for bound in (balance_min, balance_max):
             parts.append(b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True))
     parts.append(digest)
+    if version > 1:
+        parts.append(bytes((status,)))
     return b"".join(parts)
 
 

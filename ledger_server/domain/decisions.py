@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from ledger_server.domain.accounts import AccountDraft, AccountVersion, AssetDraft, AssetRecord
+from ledger_server.domain.accounts import (
+    AccountChangeDraft,
+    AccountDraft,
+    AccountVersion,
+    AssetDraft,
+    AssetRecord,
+)
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 
-Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft | MemberDraft
+Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AccountChangeDraft | AssetDraft | MemberDraft
 Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ledger_server.domain import chain
 from ledger_server.domain.accounts import (
     Account,
     AccountDraft,
+    AccountStatus,
     AccountVersion,
     Asset,
     AssetDraft,
     AssetRecord,
     Head,
+    Limit,
 )
 from ledger_server.domain.books import Books
 from ledger_server.domain.content import account_differences
@@ -25,9 +29,10 @@ from ledger_server.domain.refusals import (
 
 
 def decide_account(draft: AccountDraft, books: Books, moment: Moment) -> Decision:
-    """Opens an account, or answers the one that stands under its name."""
-    existing = books.accounts[draft.name]
-    if existing is not None:
+    """Opens an account, or answers the one that stands under its name as it was opened."""
+    standing = books.accounts[draft.name]
+    if standing is not None:
+        existing = standing if standing.version == 1 else books.openings[draft.name]
         differing = account_differences(draft, existing)
         if not differing:
             return Recorded(existing, True)
@@ -46,34 +51,59 @@ def decide_account(draft: AccountDraft, books: Books, moment: Moment) -> Decisio
                 f"the limit of {draft.name!r} in {code} {fault}",
                 violations=(Violation("account.limits", f"the limit in {code} {fault}"),),
             )
+    account = Account.of(books.next_account_id, draft.name, draft.type)
+    opened = record_version(books, moment, account, 1, draft.limits, draft.metadata, draft.created_by)
+    for asset in books.assets.values():
+        if asset is not None:
+            books.put(books.balances, (account.account_id, asset.asset_id), 0)
+    books.next_account_id += 1
+    return Recorded(opened, False)
+
+
+def record_version(
+    books: Books,
+    moment: Moment,
+    account: Account,
+    version: int,
+    limits: Mapping[str, Limit],
+    metadata: Mapping[str, str],
+    created_by: str,
+    status: AccountStatus = AccountStatus.OPEN,
+) -> AccountVersion:
+    """Records an account as it is from here on."""
     sequence = books.head.sequence + 1
     salt = moment.salt()
-    account = Account.of(books.next_account_id, draft.name, draft.type)
-    limits = {code: draft.limits[code] for code in sorted(draft.limits, key=str.encode)}
+    ordered = {code: limits[code] for code in sorted(limits, key=str.encode)}
     record_hash = chain.record_hash(
         books.framed,
         sequence,
         books.head.hash,
         chain.account_canonical(
             moment.record_time,
-            draft.created_by,
+            created_by,
             account.framed,
-            draft.type,
-            1,
-            [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
-            chain.details_digest(salt, "", draft.metadata, ""),
+            account.type,
+            version,
+            [(code, limit.balance_min, limit.balance_max) for code, limit in ordered.items()],
+            chain.details_digest(salt, "", metadata, ""),
+            status,
         ),
     )
-    opened = AccountVersion(
-        account, 1, limits, draft.metadata, sequence, moment.record_time, draft.created_by, salt, record_hash
+    recorded = AccountVersion(
+        account,
+        version,
+        ordered,
+        metadata,
+        sequence,
+        moment.record_time,
+        created_by,
+        salt,
+        record_hash,
+        status=status,
     )
-    books.put(books.accounts, draft.name, opened)
-    for asset in books.assets.values():
-        if asset is not None:
-            books.put(books.balances, (account.account_id, asset.asset_id), 0)
-    books.next_account_id += 1
+    books.put(books.accounts, account.name, recorded)
     books.head = Head(sequence, record_hash, moment.record_time, books.head.epoch)
-    return Recorded(opened, False)
+    return recorded
 
 
 def decide_asset(draft: AssetDraft, books: Books, moment: Moment) -> Decision:

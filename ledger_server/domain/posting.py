@@ -2,10 +2,10 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, accounts, assets, overflow, bounds;
-form was judged when the draft was made. What is decided changes the books at
-once; what is refused leaves them as they were. Nothing is written here: a refusal
-never has rows to undo.
+order of judgement within a draft is: key, preconditions, accounts, assets, whether the
+accounts are open, overflow, bounds; form was judged when the draft was made. What is
+decided changes the books at once; what is refused leaves them as they were. Nothing is
+written here: a refusal never has rows to undo.
 
 The same function serves one Post, a batch of 8,192, and `verify`, which replays a
 whole journal with the recorded times and salts.
@@ -13,12 +13,14 @@ whole journal with the recorded times and salts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from ledger_server.domain import chain
 from ledger_server.domain.accounts import (
+    AccountChangeDraft,
     AccountDraft,
+    AccountStatus,
     AccountVersion,
     AssetDraft,
     Head,
@@ -26,6 +28,8 @@ from ledger_server.domain.accounts import (
 from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.books import Books
 from ledger_server.domain.bounding import bound_refusal
+from ledger_server.domain.changing import decide_change, shut_refusal
+from ledger_server.domain.conditions import condition_refusal
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft
@@ -89,6 +93,8 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
         return decide_asset(draft, books, moment)
     if isinstance(draft, MemberDraft):
         return decide_member(draft, books, moment)
+    if isinstance(draft, AccountChangeDraft):
+        return decide_change(draft, books, moment)
     assert_never(draft)
 
 
@@ -98,6 +104,10 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         if recorded is not None:
             differing = post_differences(draft, recorded)
             return _replay(draft.idempotency_key, recorded, differing)
+    if draft.preconditions:
+        refusal = condition_refusal(draft.preconditions, books)
+        if refusal is not None:
+            return refusal
     return _record(
         books,
         moment,
@@ -193,13 +203,13 @@ def _record(
     """Judges a transaction against accounts and balances, and records it."""
     accounts, assets, balances = books.accounts, books.assets, books.balances
     moved: dict[tuple[int, int], int] = {}
-    bounded: dict[tuple[int, int], AccountVersion] = {}
+    guarded: dict[tuple[int, int], AccountVersion] = {}
     entries: list[Entry] = []
     frames: list[bytes] = []
     for name, is_debit, amount, code in lines:
         version, asset = accounts[name], assets[code]
         if version is None or asset is None:
-            refusal = _unknown_name(books, lines)
+            refusal = _unusable_name(books, lines)
             assert refusal is not None
             return refusal
         account = version.account
@@ -207,21 +217,20 @@ def _record(
         balance = moved.get(place)
         if balance is None:
             balance = balances[place]
-            if version.limits:
-                bounded[place] = version
+            if version.is_guarded:
+                guarded[place] = version
         balance = balance + amount if is_debit else balance - amount
         if not AMOUNT_MIN <= balance <= AMOUNT_MAX:
-            return _unknown_name(books, lines) or AmountOverflow(
+            return _unusable_name(books, lines) or AmountOverflow(
                 f"the balance of {name!r} would need more than 38 digits of {code}", account=name, asset=code
             )
         moved[place] = balance
         entries.append(Entry(account, is_debit, amount, asset, balance))
         frames.append(chain.entry_frame(account.framed, is_debit, amount, asset.framed))
-    if not forced:
-        for place, version in bounded.items():
-            refusal = bound_refusal(books, version, place, moved[place], entries)
-            if refusal is not None:
-                return refusal
+    if guarded:
+        refusal = _guard_refusal(books, guarded, moved, entries, forced=forced)
+        if refusal is not None:
+            return refusal
 
     record_time = moment.record_time
     sequence = books.head.sequence + 1
@@ -277,8 +286,31 @@ def _record(
     return Recorded(transaction, False)
 
 
-def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
-    """The first account that is not there, else the first asset: in this order whatever the lines' order."""
+def _guard_refusal(
+    books: Books,
+    guarded: Mapping[tuple[int, int], AccountVersion],
+    moved: Mapping[tuple[int, int], int],
+    entries: Sequence[Entry],
+    *,
+    forced: bool,
+) -> Refusal | None:
+    """What keeps the transaction from accounts that are shut, or whose bounds it passes without force."""
+    for version in guarded.values():
+        # No force passes over this.
+        if version.status is not AccountStatus.OPEN:
+            return shut_refusal(version)
+    for place, version in () if forced else guarded.items():
+        refusal = bound_refusal(books, version, place, moved[place], entries)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _unusable_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
+    """The first account that is not there, else the first asset, else the first account that is not open.
+
+    In this order whatever the lines' order.
+    """
     for line in lines:
         if books.accounts[line.account] is None:
             return AccountNotFound(
@@ -290,4 +322,8 @@ def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
             return AssetNotFound(
                 f"no asset {line.asset!r} in ledger {books.ledger!r}; create it first", asset=line.asset
             )
+    for line in lines:
+        version = books.accounts[line.account]
+        if version is not None and version.status is not AccountStatus.OPEN:
+            return shut_refusal(version)
     return None

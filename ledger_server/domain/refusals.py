@@ -16,6 +16,8 @@
     │   └── MemberAlreadyExists
     ├── Precondition ─ the state of the books says no
     │   ├── InsufficientFunds       ├── BalanceLimitExceeded
+    │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
+    │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
     │   └── ClientUpgradeRequired
     ├── AmountOverflow
@@ -229,6 +231,30 @@ class BalanceLimitExceeded(Precondition):
     """A balance would rise above its upper bound."""
 
     reason = "BALANCE_LIMIT_EXCEEDED"
+
+
+class AccountFrozen(Precondition):
+    """Nothing is posted to the account until it is unfrozen."""
+
+    reason = "ACCOUNT_FROZEN"
+
+
+class AccountClosed(Precondition):
+    """Nothing is posted to the account, and nothing of it changes, ever again."""
+
+    reason = "ACCOUNT_CLOSED"
+
+
+class AccountNotEmpty(Precondition):
+    """An account is closed at zero in every asset, and this one holds something."""
+
+    reason = "ACCOUNT_NOT_EMPTY"
+
+
+class PreconditionFailed(Precondition):
+    """What the caller wanted to be so before its post is not so."""
+
+    reason = "PRECONDITION_FAILED"
 
 
 class ReversalForbiddenType(Precondition):

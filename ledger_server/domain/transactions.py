@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ledger_server.domain.accounts import Account, Asset, Side
 from ledger_server.domain.names import is_covered
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
 
 ENTRIES_MAX = 1000
+PRECONDITIONS_MAX = 64
 
 
 class EntryDraft(NamedTuple):
@@ -37,12 +38,32 @@ class Entry(NamedTuple):
         return Side.DEBIT if self.is_debit else Side.CREDIT
 
 
+class AccountVersionCondition(NamedTuple):
+    """That an account stands at a version."""
+
+    account: str
+    version: int
+
+
+class BalanceCondition(NamedTuple):
+    """That a posted balance lies within bounds, in minor units and in the account's normal sense."""
+
+    account: str
+    asset: str
+    low: int | None
+    high: int | None
+
+
+Condition: TypeAlias = AccountVersionCondition | BalanceCondition
+
+
 @dataclass(frozen=True, slots=True)
 class PostDraft:
     """A transaction that a caller asks to record. It is balanced: an unbalanced one cannot exist.
 
     Times are microseconds since 1970 in UTC; `effective_time` is None where the
-    caller gave none. Raises UnbalancedTransaction or AssetMismatch.
+    caller gave none. `preconditions` are no content: they say when the post may be made.
+    Raises UnbalancedTransaction or AssetMismatch.
     """
 
     entries: tuple[EntryDraft, ...]
@@ -54,6 +75,7 @@ class PostDraft:
     external_ref: str
     created_by: str
     validate_only: bool = False
+    preconditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.entries) == 2:

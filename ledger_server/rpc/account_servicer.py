@@ -7,9 +7,9 @@ from ledger.v1 import account_service_pb2 as pb
 from ledger.v1 import account_service_pb2_grpc
 from ledger.v1 import ledger_pb2 as nouns_pb
 
-from ledger_server.domain.accounts import AccountVersion
-from ledger_server.rpc import batches, limits, narrowing, requests, responses
-from ledger_server.rpc.answering import access, answering, caller
+from ledger_server.domain.accounts import AccountChangeDraft, AccountStatus, AccountVersion
+from ledger_server.rpc import account_requests, batches, limits, narrowing, responses
+from ledger_server.rpc.answering import access, answering, caller, principal
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
@@ -17,7 +17,7 @@ from ledger_server.service.ledger import Ledgers
 
 
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
-    """Opening accounts and looking them up, over the wire."""
+    """Opening accounts, changing them and looking them up, over the wire."""
 
     def __init__(self, ledgers: Ledgers, door: Door = OPEN_DOOR) -> None:
         self.door = door
@@ -31,7 +31,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         form = Form()
         ledger = form.ledger(request.ledger)
         by = caller(context)
-        draft = requests.account_draft(request.account, by.principal, form, "account")
+        draft = account_requests.account_draft(request.account, by.principal, form, "account.")
         form.judge()
         assert draft is not None
         narrowing.refuse_opening(access(context), (draft.name,))
@@ -52,7 +52,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         batches.check_accounts(request)
         by = caller(context)
         drafts = [
-            requests.account_draft(given, by.principal, form, f"accounts[{index}]")
+            account_requests.account_draft(given, by.principal, form, f"accounts[{index}].")
             for index, given in enumerate(request.accounts)
         ]
         form.judge()
@@ -60,6 +60,59 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         narrowing.refuse_opening(access(context), (draft.name for draft in sound))
         opened = self._ledgers.open_accounts(ledger, sound, by)
         return pb.BatchCreateAccountsResponse(accounts=[_created(*one) for one in opened])
+
+    @answering
+    def UpdateAccount(
+        self, request: pb.UpdateAccountRequest, context: grpc.ServicerContext
+    ) -> pb.UpdateAccountResponse:
+        """Replaces an account's limits, its metadata or both."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        draft = account_requests.update_draft(request, principal(context), form)
+        changed, replayed = self._change(ledger, draft, context)
+        return pb.UpdateAccountResponse(
+            account=responses.account(changed), hash=changed.hash, replayed=replayed
+        )
+
+    @answering
+    def FreezeAccount(
+        self, request: pb.FreezeAccountRequest, context: grpc.ServicerContext
+    ) -> pb.FreezeAccountResponse:
+        """Lets nothing be posted to an account."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        by = principal(context)
+        draft = account_requests.status_draft(request, AccountStatus.FROZEN, by, form)
+        frozen, replayed = self._change(ledger, draft, context)
+        return pb.FreezeAccountResponse(
+            account=responses.account(frozen), hash=frozen.hash, replayed=replayed
+        )
+
+    @answering
+    def UnfreezeAccount(
+        self, request: pb.UnfreezeAccountRequest, context: grpc.ServicerContext
+    ) -> pb.UnfreezeAccountResponse:
+        """Lets a frozen account be posted to again."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        by = principal(context)
+        draft = account_requests.status_draft(request, AccountStatus.OPEN, by, form)
+        opened, replayed = self._change(ledger, draft, context)
+        return pb.UnfreezeAccountResponse(
+            account=responses.account(opened), hash=opened.hash, replayed=replayed
+        )
+
+    @answering
+    def CloseAccount(
+        self, request: pb.CloseAccountRequest, context: grpc.ServicerContext
+    ) -> pb.CloseAccountResponse:
+        """Closes an account for good."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        by = principal(context)
+        draft = account_requests.status_draft(request, AccountStatus.CLOSED, by, form)
+        closed, replayed = self._change(ledger, draft, context)
+        return pb.CloseAccountResponse(account=responses.account(closed), hash=closed.hash, replayed=replayed)
 
     @answering
     def GetAccount(
@@ -111,6 +164,13 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         if has_more:
             answer.next_page_token = page_token(request, at, answer.accounts[-1].name)
         return answer
+
+    def _change(
+        self, ledger: str, draft: AccountChangeDraft, context: grpc.ServicerContext
+    ) -> tuple[AccountVersion, bool]:
+        """The account as it is then, and whether it was so already. Raises refusals."""
+        narrowing.refuse_uncovered(access(context), ledger, (draft.name,))
+        return self._ledgers.change_account(ledger, draft, caller(context))
 
 
 def _created(opened: AccountVersion, replayed: bool) -> pb.CreateAccountResponse:

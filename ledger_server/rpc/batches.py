@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
+from ledger_server.domain.accounts import AccountDraft, AccountVersion
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.permissions import Access, Permission
@@ -114,11 +115,16 @@ def decide(
         refusal = drafts[culprit]
         assert isinstance(refusal, Refusal)
         return refuse_all(len(drafts), culprit, refusal)
-    sound = [draft for draft in drafts if isinstance(draft, PostDraft | ReverseDraft)]
-    # The audit tells of reversals with force, and of no other operation of a batch.
-    audited = caller if any(isinstance(draft, ReverseDraft) and draft.force for draft in sound) else None
+    sound = [draft for draft in drafts if not isinstance(draft, Refusal)]
+    told = any(not isinstance(draft, PostDraft) and _is_told(draft) for draft in sound)
+    audited = caller if told else None
     decided = iter(ledgers.decide(ledger, sound, atomic=atomic, caller=audited) if sound else ())
     return [draft if isinstance(draft, Refusal) else next(decided) for draft in drafts]
+
+
+def _is_told(draft: Draft) -> bool:
+    """Whether the audit tells of it: of accounts opened and reversals with force."""
+    return (isinstance(draft, ReverseDraft) and draft.force) or isinstance(draft, AccountDraft)
 
 
 def results(
@@ -144,8 +150,10 @@ def results(
 
 def _recorded(ledger: str, decision: Recorded, *, is_full: bool, with_balances: bool) -> pb.OperationResult:
     recorded = decision.record
-    assert isinstance(recorded, Transaction)
+    assert isinstance(recorded, Transaction | AccountVersion)
     answer = pb.OperationResult(sequence=recorded.sequence, hash=recorded.hash, replayed=decision.replayed)
-    if is_full:
+    if is_full and isinstance(recorded, AccountVersion):
+        answer.account.CopyFrom(responses.account(recorded))
+    elif is_full and isinstance(recorded, Transaction):
         answer.transaction.CopyFrom(responses.transaction(ledger, recorded, with_balances=with_balances))
     return answer

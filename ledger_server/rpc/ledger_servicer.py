@@ -11,7 +11,7 @@ from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import transaction_not_found
 from ledger_server.domain.transactions import Transaction
-from ledger_server.rpc import batches, limits, narrowing, requests, responses, trial_balances
+from ledger_server.rpc import batch_requests, batches, limits, narrowing, requests, responses, trial_balances
 from ledger_server.rpc.answering import access, answering, caller, principal
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.narrowing import allowed
@@ -44,7 +44,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records several operations in order."""
         by, calling = access(context), caller(context)
         drafts = narrowing.allowed_drafts(
-            by, request.ledger, requests.operation_drafts(request, calling.principal)
+            by, request.ledger, batch_requests.operation_drafts(request, calling.principal)
         )
         denied = narrowing.first_denied(by, drafts)
         if denied is not None:

@@ -6,7 +6,7 @@ from ledger_server.domain import names
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
-from ledger_server.domain.transactions import ENTRIES_MAX
+from ledger_server.domain.transactions import ENTRIES_MAX, PRECONDITIONS_MAX
 from ledger_server.domain.trial_balance_runs import OFFENDING_MAX
 from ledger_server.service.trial_balance_runs import RUNS_IN_FLIGHT_MAX
 
@@ -58,6 +58,7 @@ PUBLISHED: dict[str, int] = {
     "operations_per_batch_max": OPERATIONS_MAX,
     "entries_per_batch_max": BATCH_ENTRIES_MAX,
     "entries_per_transaction_max": ENTRIES_MAX,
+    "preconditions_per_post_max": PRECONDITIONS_MAX,
     "accounts_per_batch_max": ACCOUNTS_PER_BATCH_MAX,
     "balances_per_batch_max": BALANCES_PER_BATCH_MAX,
     "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
 from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import BalanceCondition, PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc.authorising import role_required
+
+_OPENING_OUTSIDE = "an account to open lies outside"
 
 
 def refuse_uncovered(access: Access, ledger: str, accounts: Iterable[str]) -> None:
@@ -34,7 +37,7 @@ def refuse_whole(access: Access, what: str) -> None:
 def refuse_opening(access: Access, accounts: Iterable[str]) -> None:
     """Raises MembershipNarrowed for an account that is to be opened elsewhere."""
     if access.is_narrowed and not all(access.covers(account) for account in accounts):
-        raise _narrowed(access, "an account to open lies outside")
+        raise _narrowed(access, _OPENING_OUTSIDE)
 
 
 def refuse_listing(access: Access, account: str | None, prefix: str | None) -> None:
@@ -49,6 +52,8 @@ def refuse_listing(access: Access, account: str | None, prefix: str | None) -> N
         raise _narrowed(access, "a list must name an account or a prefix that is covered")
 
 
+# What an operation of a batch asks for.
+OperationDraft: TypeAlias = PostDraft | ReverseDraft | AccountDraft
 DraftT = TypeVar("DraftT", PostDraft, ReverseDraft)
 
 
@@ -62,18 +67,28 @@ def allowed(access: Access, ledger: str, draft: DraftT) -> DraftT:
     return judged  # type: ignore[return-value]
 
 
-def allowed_draft(
-    access: Access, ledger: str, draft: PostDraft | ReverseDraft
-) -> PostDraft | ReverseDraft | Refusal:
+def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> OperationDraft | Refusal:
     """The draft as it may be submitted, or why it may not."""
+    if isinstance(draft, AccountDraft):
+        if not access.allows(Permission.KEEP_CHART):
+            return role_required(Permission.KEEP_CHART)
+        is_outside = access.is_narrowed and not access.covers(draft.name)
+        return _narrowed(access, _OPENING_OUTSIDE) if is_outside else draft
     if isinstance(draft, PostDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
-        for line in draft.entries if access.is_narrowed else ():
-            if not access.covers(line.account):
+        for named in (*draft.preconditions, *draft.entries) if access.is_narrowed else ():
+            if not access.covers(named.account):
                 return AccountNotFound(
-                    f"no account {line.account!r} in ledger {ledger!r}; create it first", account=line.account
+                    f"no account {named.account!r} in ledger {ledger!r}; create it first",
+                    account=named.account,
                 )
+        if not access.allows(Permission.READ) and any(
+            # Whether it holds tells of the balance, and who asks often enough knows it.
+            isinstance(condition, BalanceCondition)
+            for condition in draft.preconditions
+        ):
+            return role_required(Permission.READ)
         return draft
     needed = Permission.FORCE_REVERSE if draft.force else Permission.REVERSE
     if not access.allows(needed):
@@ -82,15 +97,15 @@ def allowed_draft(
 
 
 def allowed_drafts(
-    access: Access, ledger: str, drafts: Sequence[PostDraft | ReverseDraft | Refusal]
-) -> Sequence[PostDraft | ReverseDraft | Refusal]:
+    access: Access, ledger: str, drafts: Sequence[OperationDraft | Refusal]
+) -> Sequence[OperationDraft | Refusal]:
     """A batch's drafts, a refusal in the place of each that may not be submitted."""
     if access is EVERYTHING:
         return drafts
     return [draft if isinstance(draft, Refusal) else allowed_draft(access, ledger, draft) for draft in drafts]
 
 
-def first_denied(access: Access, drafts: Sequence[PostDraft | ReverseDraft | Refusal]) -> NotPermitted | None:
+def first_denied(access: Access, drafts: Sequence[OperationDraft | Refusal]) -> NotPermitted | None:
     """The first of a batch's operations that the caller has no permission for."""
     if access is EVERYTHING:
         return None

@@ -50,7 +50,9 @@ _OPEN = Anybody(behind_door=False)
 RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.Post": InLedger((Permission.POST,)),
     # Each operation is judged by its own.
-    "ledger.v1.LedgerService.PostBatch": InLedger((Permission.POST, Permission.REVERSE)),
+    "ledger.v1.LedgerService.PostBatch": InLedger(
+        (Permission.POST, Permission.REVERSE, Permission.KEEP_CHART)
+    ),
     "ledger.v1.LedgerService.Reverse": InLedger((Permission.REVERSE,)),
     "ledger.v1.LedgerService.GetTransaction": _READ,
     "ledger.v1.LedgerService.ListTransactions": _READ,
@@ -62,6 +64,10 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.ListTrialBalanceRuns": _READ,
     "ledger.v1.AccountService.CreateAccount": _KEEP_CHART,
     "ledger.v1.AccountService.BatchCreateAccounts": _KEEP_CHART,
+    "ledger.v1.AccountService.UpdateAccount": _KEEP_CHART,
+    "ledger.v1.AccountService.FreezeAccount": _KEEP_CHART,
+    "ledger.v1.AccountService.UnfreezeAccount": _KEEP_CHART,
+    "ledger.v1.AccountService.CloseAccount": _KEEP_CHART,
     "ledger.v1.AccountService.GetAccount": _READ_ACCOUNTS,
     "ledger.v1.AccountService.ListAccounts": _READ_ACCOUNTS,
     "ledger.v1.LedgerAdminService.CreateLedger": OutsideLedgers(Permission.CREATE_LEDGERS),

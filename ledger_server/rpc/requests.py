@@ -10,16 +10,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain import names
-from ledger_server.domain.accounts import NORMAL_SIGN, AccountDraft, AccountType, Limit
 from ledger_server.domain.amounts import amount_fault, bound_fault
 from ledger_server.domain.reads import BalanceAsk, TransactionFilter
-from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation, invalid
-from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft, PostDraft, ReverseDraft
+from ledger_server.domain.refusals import Violation, invalid
+from ledger_server.domain.transactions import (
+    ENTRIES_MAX,
+    PRECONDITIONS_MAX,
+    AccountVersionCondition,
+    BalanceCondition,
+    Condition,
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+)
 from ledger_server.rpc import limits
 
 _DEBIT = nouns_pb.SIDE_DEBIT
@@ -152,6 +159,47 @@ class Form:
             self.fault(f"{field}.asset", code_fault(asset))
         return tuple(lines)
 
+    def preconditions(self, given: Sequence[ledger_pb.Precondition]) -> tuple[Condition, ...]:
+        """What must be so before a post; at most PRECONDITIONS_MAX."""
+        if len(given) > PRECONDITIONS_MAX:
+            self.fault("preconditions", f"has {len(given)}; at most {PRECONDITIONS_MAX} are allowed")
+            return ()
+        conditions: list[Condition] = []
+        for index, one in enumerate(given):
+            which = one.WhichOneof("condition")
+            field = f"preconditions[{index}]"
+            if which == "account_version":
+                conditions.append(self._account_version(one.account_version, f"{field}.{which}"))
+            elif which == "balance":
+                conditions.append(self._balance(one.balance, f"{field}.{which}"))
+            else:
+                self.fault(field, "must be given: account_version or balance")
+        return tuple(conditions)
+
+    def _account_version(
+        self, given: ledger_pb.AccountVersionCondition, field: str
+    ) -> AccountVersionCondition:
+        if given.version < 1:
+            self.fault(f"{field}.version", f"is {given.version}; a version is positive")
+        return AccountVersionCondition(self.account(given.account, f"{field}.account"), given.version)
+
+    def _balance(self, given: ledger_pb.BalanceCondition, field: str) -> BalanceCondition:
+        account = self.account(given.account, f"{field}.account")
+        asset = self.asset(given.asset, f"{field}.asset")
+        low = self.bound(given.min, f"{field}.min") if given.HasField("min") else None
+        high = self.bound(given.max, f"{field}.max") if given.HasField("max") else None
+        if not given.HasField("min") and not given.HasField("max"):
+            self.fault(field, "must give min, max or both")
+        elif low is not None and high is not None and low > high:
+            self.fault(field, f"min {low} is above max {high}")
+        return BalanceCondition(account, asset, low, high)
+
+    def bound(self, text: str, field: str) -> int | None:
+        """A bound on a balance; None where it is none."""
+        fault = bound_fault(text)
+        self.fault(field, fault)
+        return None if fault is not None else int(text)
+
 
 def post_draft(
     request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
@@ -160,6 +208,7 @@ def post_draft(
     entries = form.entries(request.entries)
     key, kind = request.idempotency_key, request.kind
     description, external_ref = request.description, request.external_ref
+    conditions = request.preconditions
     # The hot path: what is empty is not looked at.
     if key:
         key = form.key(key)
@@ -171,11 +220,12 @@ def post_draft(
         form.text(external_ref, "external_ref")
     effective_time = form.time(request, "effective_time") if request.HasField("effective_time") else None
     metadata = form.metadata(request.metadata)
+    preconditions = form.preconditions(conditions) if conditions else ()
     if form.violations:
         form.judge()
     is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
     content = (entries, key, kind, effective_time, description, metadata, external_ref)
-    return PostDraft(*content, created_by, is_trial)
+    return PostDraft(*content, created_by, is_trial, preconditions)
 
 
 def reverse_draft(
@@ -187,86 +237,6 @@ def reverse_draft(
     description, metadata = form.text(request.description, "description"), form.metadata(request.metadata)
     form.judge()
     return ReverseDraft(origin, key, effective_time, description, metadata, created_by, request.force)
-
-
-def operation_drafts(
-    request: ledger_pb.PostBatchRequest, created_by: str
-) -> list[PostDraft | ReverseDraft | Refusal]:
-    """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
-    form = Form()
-    form.ledger(request.ledger)
-    if not request.operations:
-        form.fault("operations", "must not be empty")
-    if request.view not in ledger_pb.BatchView.values():
-        form.fault("view", f"{request.view} is not a BatchView")
-    form.judge()
-    count = len(request.operations)
-    entries = sum(len(one.post.entries) for one in request.operations[: limits.OPERATIONS_MAX + 1])
-    if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
-        raise BatchTooLarge(
-            f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"
-            f" with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
-            operations=count,
-            operations_max=limits.OPERATIONS_MAX,
-            entries=entries,
-            entries_max=limits.BATCH_ENTRIES_MAX,
-        )
-    return [_operation_draft(operation, created_by) for operation in request.operations]
-
-
-def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> PostDraft | ReverseDraft | Refusal:
-    which = operation.WhichOneof("operation")
-    try:
-        if which == "post":
-            return post_draft(operation.post, created_by, Form())
-        if which == "reverse":
-            return reverse_draft(operation.reverse, created_by, Form())
-    except Refusal as refusal:
-        return refusal
-    return ValidationFailed(
-        "operation: must be given", violations=(Violation("operation", "must be given: post or reverse"),)
-    )
-
-
-def account_draft(
-    given: accounts_pb.AccountDraft, created_by: str, form: Form, field: str
-) -> AccountDraft | None:
-    """An account's draft; None where the form has faults."""
-    before = len(form.violations)
-    form.account(given.name, f"{field}.name")
-    if int(given.type) not in NORMAL_SIGN:
-        form.fault(f"{field}.type", "must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE")
-    bounds: dict[str, Limit] = {}
-    if len(given.limits) > limits.LIMITS_PER_ACCOUNT_MAX:
-        most = limits.LIMITS_PER_ACCOUNT_MAX
-        form.fault(f"{field}.limits", f"has {len(given.limits)}; at most {most} are allowed")
-        return None
-    for index, limit in enumerate(given.limits):
-        _limit(limit, bounds, form, f"{field}.limits[{index}]")
-    metadata = form.metadata(given.metadata, f"{field}.metadata")
-    if len(form.violations) > before:
-        return None
-    return AccountDraft(given.name, AccountType(given.type), bounds, metadata, created_by)
-
-
-def _limit(given: nouns_pb.BalanceLimit, bounds: dict[str, Limit], form: Form, field: str) -> None:
-    form.asset(given.asset, f"{field}.asset")
-    if given.asset in bounds:
-        form.fault(f"{field}.asset", f"{given.asset!r} has a limit already")
-    values: list[int | None] = []
-    for name in ("balance_min", "balance_max"):
-        text = getattr(given, name) if given.HasField(name) else None
-        fault = None if text is None else bound_fault(text)
-        form.fault(f"{field}.{name}", fault)
-        values.append(None if text is None or fault is not None else int(text))
-    low, high = values
-    if not given.HasField("balance_min") and not given.HasField("balance_max"):
-        form.fault(field, "must give balance_min, balance_max or both")
-    elif low is not None and high is not None and low > high:
-        form.fault(field, f"balance_min {low} is above balance_max {high}")
-    elif (low or 0) > 0 or (high or 0) < 0:
-        form.fault(field, "excludes zero, where a new account stands")
-    bounds[given.asset] = Limit(low, high)
 
 
 def balance_asks(asked: Sequence[ledger_pb.BalanceName], at_sequence: int, form: Form) -> list[BalanceAsk]:

@@ -80,6 +80,7 @@ def account(version: AccountVersion) -> nouns_pb.Account:
         sequence=version.sequence,
         record_time=timestamp(version.record_time),
         created_by=version.created_by,
+        status=int(version.status),  # type: ignore[arg-type]
     )
 
 

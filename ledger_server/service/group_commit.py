@@ -72,9 +72,9 @@ class PostingPlace(Place[list[Decision]]):
     def __init__(
         self, drafts: Sequence[Draft], *, atomic: bool = False, caller: Caller | None = None
     ) -> None:
-        # A turn is bounded in entries too: a transaction may have a thousand.
-        entries = sum(len(draft.entries) for draft in drafts if isinstance(draft, PostDraft))
-        super().__init__(max(len(drafts), entries // 8))
+        # A turn is bounded in entries and preconditions too: a transaction may have a thousand.
+        sizes = [len(one.entries) + len(one.preconditions) for one in drafts if isinstance(one, PostDraft)]
+        super().__init__(max(len(drafts), sum(sizes) // 8))
         self.drafts = drafts
         self.atomic = atomic
         self.caller = caller

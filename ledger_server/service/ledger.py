@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ledger_server.domain.accounts import (
+    AccountChangeDraft,
     AccountDraft,
     AccountVersion,
     AssetDraft,
@@ -147,6 +148,14 @@ class Ledgers:
                 raise decision
         opened = [_recorded(decision) for decision in decisions]
         return [(one.record, one.replayed) for one in opened if isinstance(one.record, AccountVersion)]
+
+    def change_account(
+        self, ledger: str, draft: AccountChangeDraft, caller: Caller | None = None
+    ) -> tuple[AccountVersion, bool]:
+        """Changes an account; answers its newest version and whether it was so already. Raises refusals."""
+        recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
+        assert isinstance(recorded.record, AccountVersion)
+        return recorded.record, recorded.replayed
 
     def create_asset(
         self, ledger: str, draft: AssetDraft, caller: Caller | None = None

@@ -9,7 +9,7 @@ from ledger_server.domain import chain
 from ledger_server.domain.accounts import (
     Account,
     AccountDraft,
-    AccountType,
+    AccountStatus,
     AccountVersion,
     Asset,
     AssetDraft,
@@ -24,6 +24,8 @@ from ledger_server.domain.refusals import AssetMismatch, Refusal, UnbalancedTran
 from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
 from ledger_server.service.bad_records import BadRecord, compare_mirror
 from ledger_server.service.stored_values import (
+    account_canonical_of,
+    account_draft_of,
     digest_of,
     limits_of,
     member_canonical_of,
@@ -103,9 +105,11 @@ class Replay:
             raise BadRecord(
                 head.sequence, "is not the one up to which the fences counted: filled, owing_from"
             )
-        has_limits = any(version.limits for version in self._books.accounts.values() if version is not None)
+        versions = [version for version in self._books.accounts.values() if version is not None]
+        has_limits = any(version.limits for version in versions)
+        has_shut = any(version.status is not AccountStatus.OPEN for version in versions)
         if (head.account_id_max, head.asset_id_max) != (len(self._accounts), len(self._assets)) or (
-            has_limits and not head.has_limits
+            (has_limits and not head.has_limits) or (has_shut and not head.has_shut)
         ):
             raise BadRecord(head.sequence, "is the head's, which misstates what accounts there are")
 
@@ -175,29 +179,17 @@ class Replay:
     def _account(self, stored: StoredAccount) -> None:
         limits = limits_of(stored, self._assets)
         metadata = metadata_of(stored.metadata)
-        self._chain(
-            stored,
-            chain.account_canonical(
-                stored.record_time,
-                stored.created_by,
-                chain.framed(stored.name),
-                stored.type,
-                stored.version,
-                [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
-                digest_of(stored, "", metadata, ""),
-            ),
-        )
-        if stored.version != 1 or stored.status != 1:
-            raise BadRecord(stored.sequence, "changes an account; accounts are only opened yet")
+        self._chain(stored, account_canonical_of(stored, limits, metadata))
         self._books.accounts.setdefault(stored.name, None)
-        draft = AccountDraft(stored.name, AccountType(stored.type), limits, metadata or {}, stored.created_by)
-        record = self._decided(stored, stored.salt, draft)
+        record = self._decided(stored, stored.salt, account_draft_of(stored, limits, metadata))
         assert isinstance(record, AccountVersion)
         account = record.account
         if account.account_id != stored.account_id:
             raise BadRecord(
-                stored.sequence, f"has account_id {stored.account_id}; the next one is {account.account_id}"
+                stored.sequence, f"has account_id {stored.account_id}; it should be {account.account_id}"
             )
+        if (account.type, record.version) != (stored.type, stored.version):
+            raise BadRecord(stored.sequence, "is of another type or version than the account's next one")
         self._accounts[stored.account_id] = account
 
     def _member(self, stored: StoredMember) -> None:

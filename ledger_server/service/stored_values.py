@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger_server.domain import chain
-from ledger_server.domain.accounts import Account, Asset, Limit
+from ledger_server.domain.accounts import (
+    Account,
+    AccountChangeDraft,
+    AccountDraft,
+    AccountStatus,
+    AccountType,
+    Asset,
+    Limit,
+)
 from ledger_server.domain.members import MemberDraft, MemberVersion, Role
 from ledger_server.domain.transactions import Entry, Transaction
 from ledger_server.store.replaying import (
@@ -97,6 +105,38 @@ def origin_of(
         stored.salt,
         stored.hash,
         forced=stored.forced,
+    )
+
+
+def account_draft_of(
+    stored: StoredAccount, limits: Mapping[str, Limit], metadata: Mapping[str, str] | None
+) -> AccountDraft | AccountChangeDraft:
+    """What was asked for: to open the account, or to change the version before, as a whole."""
+    status = AccountStatus(stored.status)
+    if stored.details_digest is not None:
+        # What was redacted stands for itself: no caller can give such a key.
+        metadata = {"": stored.details_digest.hex()}
+    if stored.version > 1:
+        before = stored.version - 1
+        return AccountChangeDraft(stored.name, before, stored.created_by, limits, metadata or {}, status)
+    if status is not AccountStatus.OPEN:
+        raise ValueError(f"opened with status {stored.status}")
+    return AccountDraft(stored.name, AccountType(stored.type), limits, metadata or {}, stored.created_by)
+
+
+def account_canonical_of(
+    stored: StoredAccount, limits: Mapping[str, Limit], metadata: Mapping[str, str] | None
+) -> bytes:
+    """What the hash covers."""
+    return chain.account_canonical(
+        stored.record_time,
+        stored.created_by,
+        chain.framed(stored.name),
+        stored.type,
+        stored.version,
+        [(code, limit.balance_min, limit.balance_max) for code, limit in limits.items()],
+        digest_of(stored, "", metadata, ""),
+        stored.status,
     )
 
 

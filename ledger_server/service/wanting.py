@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger_server.domain.accounts import AccountDraft, AssetDraft
+from ledger_server.domain.accounts import AccountChangeDraft, AccountDraft, AccountStatus, AssetDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
-from ledger_server.domain.transactions import PostDraft
+from ledger_server.domain.transactions import BalanceCondition, PostDraft
 from ledger_server.store.books import Wanted
 
 
@@ -23,10 +23,21 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
                 places.add((account, asset))
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)
+            for condition in draft.preconditions:
+                accounts.add(condition.account)
+                if isinstance(condition, BalanceCondition):
+                    assets.add(condition.asset)
+                    places.add((condition.account, condition.asset))
         elif isinstance(draft, AccountDraft):
             accounts.add(draft.name)
             assets.update(draft.limits)
-            wanted.opens_accounts = True
+            wanted.opened.add(draft.name)
+        elif isinstance(draft, AccountChangeDraft):
+            accounts.add(draft.name)
+            assets.update(draft.limits or ())
+            wanted.changed.add(draft.name)
+            if draft.status is AccountStatus.CLOSED:
+                wanted.closed.add(draft.name)
         elif isinstance(draft, AssetDraft):
             assets.add(draft.code)
             wanted.creates_assets = True

@@ -46,7 +46,10 @@ class Wanted:
     origins: set[int] = field(default_factory=set)
     places: set[tuple[str, str]] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
-    opens_accounts: bool = False
+    # Accounts that drafts open, that they change, and that they close.
+    opened: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
     creates_assets: bool = False
 
 
@@ -215,17 +218,23 @@ class BooksReader:
         """Reads what the books do not hold yet; answers the places with bounds."""
         names = [name for name in wanted.accounts if name not in books.accounts]
         missing_assets = any(code not in books.assets for code in wanted.assets)
-        needs_ids = wanted.opens_accounts and books.next_account_id == 1
+        needs_ids = bool(wanted.opened) and books.next_account_id == 1
         if names or missing_assets or needs_ids or wanted.creates_assets:
             self._read_accounts_and_assets(books, wanted, names, ledger_id)
+        if wanted.opened:
+            self._read_openings(books, wanted, ledger_id)
         absent, bounded = [], []
+        for name in wanted.closed:
+            # At zero in every asset that there is.
+            wanted.places.update((name, code) for code, asset in books.assets.items() if asset is not None)
         for name, code in wanted.places:
             version, asset = books.accounts[name], books.assets[code]
             if version is not None and asset is not None:
                 place = (version.account.account_id, asset.asset_id)
                 if place not in books.balances:
                     absent.append(place)
-                if code in version.limits:
+                # What this batch changes may have bounds before it is over.
+                if code in version.limits or name in wanted.changed:
                     bounded.append(place)
         if absent:
             found = Asking(self._trip, ledger_id)(_SQL.balances, **ids(absent))
@@ -233,6 +242,17 @@ class BooksReader:
             for account_id, asset_id, balance in found.rows():
                 books.balances[account_id, asset_id] = int(balance)
         return bounded
+
+    def _read_openings(self, books: Books, wanted: Wanted, ledger_id: int) -> None:
+        """Reads how accounts were opened that a draft opens again and that were changed since."""
+        standing = {name: books.accounts[name] for name in wanted.opened - books.openings.keys()}
+        names = [name for name, one in standing.items() if one is not None and one.version > 1]
+        if names:
+            found = Asking(self._trip, ledger_id)(_SQL.openings_by_names, names=json.dumps(names))
+            self._trip.go()
+            codes = {asset.asset_id: code for code, asset in books.assets.items() if asset is not None}
+            for opened in (rows.account_version(row, codes) for row in found.rows()):
+                books.openings[opened.account.name] = opened
 
     def _read_accounts_and_assets(
         self, books: Books, wanted: Wanted, names: list[str], ledger_id: int

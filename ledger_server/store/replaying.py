@@ -54,6 +54,7 @@ class StoredHead(NamedTuple):
     account_id_max: int
     asset_id_max: int
     has_limits: bool
+    has_shut: bool
 
 
 class StoredLedger(NamedTuple):

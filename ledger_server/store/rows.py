@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetRecord, Limit
+from ledger_server.domain.accounts import Account, AccountStatus, AccountVersion, Asset, AssetRecord, Limit
 from ledger_server.domain.members import MemberVersion, Role
 from ledger_server.domain.reads import AccountEntry
 from ledger_server.domain.transactions import Entry, Transaction
@@ -79,6 +79,7 @@ def account_version(row: Any, codes: Mapping[int, str]) -> AccountVersion:
         salt,
         record_hash,
         digest,
+        status,
     ) = row
     named = {codes[int(asset_id)]: _limit(bounds) for asset_id, bounds in (limits or {}).items()}
     return AccountVersion(
@@ -92,6 +93,7 @@ def account_version(row: Any, codes: Mapping[int, str]) -> AccountVersion:
         bytes(salt),
         bytes(record_hash),
         None if digest is None else bytes(digest),
+        AccountStatus(status),
     )
 
 

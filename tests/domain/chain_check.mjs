@@ -40,6 +40,7 @@ const layouts = {
       .sort(bytewise((limit) => limit.asset))
       .flatMap((limit) => [text(limit.asset), bound(limit.balance_min), bound(limit.balance_max)]),
     detailsDigest(record),
+    ...(record.version > 1 ? [number(record.status, 1)] : []),
   ],
   member: (record) => [
     number(5, 1),

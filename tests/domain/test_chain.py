@@ -18,6 +18,7 @@ import pytest
 from callers import Teller, lines, post_operation
 from clusters import Database
 from google.protobuf.timestamp_pb2 import Timestamp
+from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as member_pb
 from ledger.v1 import member_service_pb2_grpc
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 FROZEN = {
     "chain_vectors.json": "135cc7929636546c227c7065bed34812ba63c331481ec28ba7943cbdd88574af",
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
+    "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
 }
 VECTOR_FILES = [HERE.parent / "data" / name for name in FROZEN]
 VECTORS = [json.loads(file.read_text(encoding="utf-8")) for file in VECTOR_FILES]
@@ -77,7 +79,8 @@ def canonical(record: dict[str, Any]) -> bytes:
         answer += number(record["version"], 4) + number(len(record["limits"]), 4)
         for limit in sorted(record["limits"], key=lambda limit: limit["asset"].encode("utf-8")):
             answer += text(limit["asset"]) + bound(limit["balance_min"]) + bound(limit["balance_max"])
-        return answer + details_digest(record)
+        answer += details_digest(record)
+        return answer + (number(record["status"], 1) if record["version"] > 1 else b"")
     if record["record"] == "member":
         answer = number(5, 1) + common + text(record["principal"]) + number(record["version"], 4)
         answer += number(len(record["roles"]), 4) + b"".join(number(role, 1) for role in record["roles"])
@@ -148,7 +151,14 @@ def service_canonical(record: dict[str, Any]) -> bytes:
             for limit in record["limits"]
         ]
         return service_chain.account_canonical(
-            time, by, framed(record["name"]), record["type"], record["version"], limits, digest
+            time,
+            by,
+            framed(record["name"]),
+            record["type"],
+            record["version"],
+            limits,
+            digest,
+            record.get("status", 1),
         )
     return service_chain.transaction_canonical(
         time,
@@ -209,6 +219,10 @@ def test_the_vectors_reach_every_layout() -> None:
         False,
     }
     assert any(record.get("roles") == [] for record in records)
+    statuses = {
+        record["status"] for record in records if record["record"] == "account" and "status" in record
+    }
+    assert statuses == {1, 2, 3}
     assert {
         (record["effective_time_given"], record["forced"]) for record in records if "forced" in record
     } == {
@@ -285,6 +299,9 @@ def test_a_live_journal_agrees_with_the_document(server: Serving, database: Data
             )
         )
     members.RemoveMember(member_pb.RemoveMemberRequest(ledger=teller.ledger, principal="jwt:zoë"))
+    teller.update("other", limits=[nouns.BalanceLimit(asset="EUR", balance_max="-1")], metadata={"é": "1"})
+    teller.change("Freeze", "other")
+    teller.change("Close", "other", 3)
     teller.post("wallet", "cash", 10**37, "spend")
     teller.reverse(teller.post("cash", "wallet", 5).transaction.sequence, "forced", force=True)
     teller.batch([post_operation("cash", "sales", 1 + number, f"b{number}") for number in range(50)])

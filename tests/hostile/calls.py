@@ -63,6 +63,7 @@ class Calls:
         key = f"{self._side}-batch-{number}"
         operations.append(post_operation("cash", "other", 40 + number, key))
         operations.append(reverse_operation(key, f"{key}-off"))
+        operations.append(pb.Operation(open_account=self._account()))
         return pb.PostBatchRequest(
             ledger=self._ledger(),
             operations=operations,

@@ -32,7 +32,7 @@ from ledger_server.domain import chain
 BY = "anonymous"
 
 # How a draft was answered: the refusal, or the transaction and whether it is a replay.
-Outcome = tuple[Told | None, nouns.Transaction | None, bool]
+Outcome = tuple[Told | None, nouns.Transaction | nouns.Account | None, bool]
 
 
 class Stamps:
@@ -105,6 +105,8 @@ class Book(Teller):
         verb = draft.WhichOneof("operation")
         if verb is None:
             return self.tell_all([draft])[0]
+        if verb == "open_account":
+            return self._tell_account(draft.open_account)
         kind = {"post": pb.PostRequest, "reverse": pb.ReverseRequest}[verb]
         call = {"post": self.server.ledgers.Post, "reverse": self.server.ledgers.Reverse}[verb]
         fields = {field.name: value for field, value in getattr(draft, verb).ListFields()}
@@ -114,12 +116,20 @@ class Book(Teller):
             return told_error(error), None, False
         return None, answer.transaction, answer.replayed
 
+    def _tell_account(self, draft: accounts_pb.AccountDraft) -> Outcome:
+        request = accounts_pb.CreateAccountRequest(ledger=self.ledger, account=draft)
+        try:
+            answer = self.server.accounts.CreateAccount(request, timeout=DEADLINE_S)
+        except grpc.RpcError as error:
+            return told_error(error), None, False
+        return None, answer.account, answer.replayed
+
     def tell_all(self, drafts: list[pb.Operation], *, atomic: bool = False) -> list[Outcome]:
         """Drafts in one batch."""
         return [
             (told_operation(one), None, False)
             if one.HasField("status")
-            else (None, one.transaction, one.replayed)
+            else (None, one.account if one.HasField("account") else one.transaction, one.replayed)
             for one in self.batch(drafts, atomic=atomic, is_full=True)
         ]
 

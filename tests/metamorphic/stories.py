@@ -31,6 +31,8 @@ LIMITS = {
         nouns.BalanceLimit(asset="XAU", balance_max="20"),
     ],
 }
+# Accounts that are opened within a story, where it opens any.
+LATE = ("late:1", "late:2", "late:3")
 ACCOUNTS = [
     accounts_pb.AccountDraft(name=name, type=kind, limits=LIMITS.get(name, []))
     for name, kind in TYPES.items()
@@ -45,10 +47,11 @@ HIGHEST = "9" * 38
 
 
 class Story:
-    """One seed's drafts, in order; each knows those before it."""
+    """One seed's drafts, in order; each knows those before it. Asked to, it opens accounts beside them."""
 
-    def __init__(self, seed: int | str) -> None:
+    def __init__(self, seed: int | str, *, opens_accounts: bool = False) -> None:
         self.random = Random(f"story {seed}")
+        self._openings = 12 if opens_accounts else 0
         self._told: list[pb.Operation] = []
 
     def drafts(self, count: int) -> list[pb.Operation]:
@@ -67,8 +70,11 @@ class Story:
 
     def _draft(self) -> pb.Operation:
         ways = {self._post: 60, self._reversal: 14, self._again: 8, self._contradiction: 8, self._wrong: 10}
+        ways[self._opening] = self._openings
         (way,) = self.random.choices(list(ways), weights=list(ways.values()))
-        draft: pb.Operation = way() if self._told or way in (self._post, self._wrong) else self._post()
+        draft: pb.Operation = (
+            way() if self._told or way in (self._post, self._wrong, self._opening) else self._post()
+        )
         if key_of(draft):
             self._told.append(draft)
         return draft
@@ -77,7 +83,7 @@ class Story:
         pick = self.random.choice
         entries = []
         for _ in range(pick((1, 1, 1, 2, 3))):
-            debit, credit = self.random.sample(list(TYPES), 2)
+            debit, credit = self.random.sample([*TYPES, *LATE] if self._openings else list(TYPES), 2)
             asset = pick(list(ASSETS))
             amount = HIGHEST if self.random.randrange(60) == 0 else pick((1, 2, 30, 60, 250))
             entries += lines(debit, credit, amount, asset)
@@ -90,8 +96,25 @@ class Story:
             description=pick(TEXTS),
             metadata=pick(METADATA),
             external_ref=pick(TEXTS),
+            preconditions=[self._condition()] if self.random.randrange(6) == 0 else [],
         )
         return pb.Operation(post=post)
+
+    def _condition(self) -> pb.Precondition:
+        """Of a balance or a version; it may hold or not."""
+        name, pick = self.random.choice(list(TYPES)), self.random.choice
+        if self.random.randrange(4) == 0:
+            version = pb.AccountVersionCondition(account=name, version=pick((1, 1, 2)))
+            return pb.Precondition(account_version=version)
+        bounds = pick(({"min": "0"}, {"max": "0"}, {"min": "-500", "max": "500"}))
+        return pb.Precondition(balance=pb.BalanceCondition(account=name, asset=pick(list(ASSETS)), **bounds))
+
+    def _opening(self) -> pb.Operation:
+        """One of a few accounts, with or without limits: new, the same again, or another of its name."""
+        name = self.random.choice(LATE)
+        limits = self.random.choice(([], [], [nouns.BalanceLimit(asset="USD", balance_min="-50")]))
+        draft = accounts_pb.AccountDraft(name=name, type=nouns.ACCOUNT_TYPE_LIABILITY, limits=limits)
+        return pb.Operation(open_account=draft)
 
     def _reversal(self) -> pb.Operation:
         by_key = self.random.randrange(3)

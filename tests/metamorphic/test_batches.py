@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callers import refusal_of
+from ledger.v1 import ledger_pb2 as nouns
 from metamorphic.seeds import seeds
 from metamorphic.staging import Outcome, Stage, Stamps
 from metamorphic.stories import Story, key_of
@@ -14,12 +15,14 @@ LARGE_FROM = 32
 def is_varied(outcomes: list[Outcome]) -> bool:
     """Whether a story has everything in it that these properties are about."""
     reasons = {refusal.reason for refusal, _, _ in outcomes if refusal}
-    posted = [transaction for _, transaction, replayed in outcomes if transaction and not replayed]
-    replays = [transaction for _, transaction, replayed in outcomes if transaction and replayed]
+    posted = [record for _, record, replayed in outcomes if record and not replayed]
+    replays = [record for _, record, replayed in outcomes if record and replayed]
     return (
         len(reasons) > 2
         and len(posted) >= LARGE_FROM
-        and any(one.reverses for one in posted)
+        and any(isinstance(one, nouns.Transaction) and one.reverses for one in posted)
+        and any(isinstance(one, nouns.Account) for one in posted)
+        and "PRECONDITION_FAILED" in reasons
         and bool(replays)
     )
 
@@ -29,8 +32,8 @@ def test_a_batch_equals_its_drafts_one_by_one_to_the_hash(
     stages: list[Stage], stamps: Stamps, seed: int
 ) -> None:
     """By writes of one, by one large write, and by writes of every size in turn."""
-    story = Story(seed)
-    drafts = story.drafts(90)
+    story = Story(seed, opens_accounts=True)
+    drafts = story.drafts(150)
     cuts = story.cut(drafts, size_max=60)
     alone, together, mixed = (stage.open_book(f"cut:{seed}") for stage in stages)
 

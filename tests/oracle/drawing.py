@@ -30,6 +30,8 @@ ACCOUNTS = {
     "sales": 4,
     "fees": 5,
 }
+# Accounts that may be frozen or closed.
+RARE = ("customers2", "equity", "customers:3")
 LONGEST_NAME = "n" * 255
 
 
@@ -142,13 +144,16 @@ CONTENT = {
 class Draw:
     """Draws requests, knowing how far the main ledger has come and what it has recorded."""
 
-    def __init__(self, random: Random, head: int, recorded: Mapping[int, Fields]) -> None:
+    def __init__(
+        self, random: Random, head: int, recorded: Mapping[int, Fields], accounts: Mapping[str, Fields]
+    ) -> None:
         self._random = random
         # Half of all requests are sound as far as their values go.
         self._may_be_an_edge = random.random() < 0.5
         self._head = head
         self._recorded = list(recorded)
         self._transactions = list(recorded.values())
+        self._accounts = accounts
 
     def one_of(self, *choices: Callable[[], Any]) -> Any:
         """What one of the choices draws."""
@@ -231,8 +236,21 @@ class Draw:
             lambda: self.fields(idempotency_key=KEYS),
         )
 
+    def precondition(self) -> Fields:
+        """Of an account's version or of a balance; now and then of nothing."""
+        if self.is_so(20):
+            return {}
+        name = self.account_used()
+        if self.is_so(3):
+            standing = self._accounts.get(name, {"version": 1})["version"]
+            versions = Pool(standing, standing, once_in=3, edges=(standing + 1, 1, 0, -1))
+            return {"account_version": self.fields(account=name, version=versions)}
+        bounds = Pool(None, "0", "-1000", "1000", once_in=4, edges=("1", "-1", "60", "01", "", "9" * 38))
+        return {"balance": self.fields(account=name, asset=CODES, min=bounds, max=bounds)}
+
     def post(self) -> Fields:
         return self.fields(
+            preconditions=self.some(2, self.precondition) if self.is_so(5) else None,
             idempotency_key=KEYS,
             entries=self.entries,
             kind=KINDS,
@@ -265,6 +283,8 @@ class Draw:
     def operation(self) -> Fields:
         if self.is_so(25):
             return {}
+        if self.is_so(8):
+            return {"open_account": self.account()}
         return {"reverse": self.reverse()} if self.is_so(4) else {"post": self.post()}
 
     def a_post(self) -> Request:
@@ -308,6 +328,25 @@ class Draw:
             lambda: ("CreateAccount", self.fields(ledger=LEDGERS, account=self.account)),
             lambda: ("BatchCreateAccounts", self.fields(ledger=LEDGERS, accounts=self.some(4, self.account))),
         )
+
+    def a_change(self) -> Request:
+        """Of an account that few others need, for what is closed is closed for good."""
+        rare = Pool(*RARE, once_in=6, edges=("nobody", "a::b", "cash", "customers:1"))
+        methods = ("UpdateAccount", "UpdateAccount", "FreezeAccount", "UnfreezeAccount", "UnfreezeAccount")
+        method = self._random.choice((*methods, "CloseAccount"))
+        usual = Pool("cash", "customers:1", "fees", once_in=5, edges=RARE)
+        name = self.of(usual if method == "UpdateAccount" else rare)
+        standing = self._accounts.get(name, {"version": 1})["version"]
+        versions = Pool(standing, 0, once_in=4, edges=(standing - 1, standing + 1, -1))
+        fields = self.fields(ledger=LEDGERS, name=lambda: name, version=versions)
+        if method == "UpdateAccount":
+            paths = self._random.choice((["metadata"], ["metadata"], ["limits"], ["metadata", "limits"]))
+            limits = self.limits() if "limits" in paths or self.is_so(20) else []
+            drawn = {"limits": limits, "metadata": self.of(METADATA) if "metadata" in paths else {}}
+            paths = self._random.choice((["type"], [], paths * 2)) if self.is_so(20) else paths
+            fields |= {"update_mask": {"paths": paths}}
+            fields |= {part: given for part, given in drawn.items() if given}
+        return method, fields
 
     # reads --------------------------------------------------------------------------
 

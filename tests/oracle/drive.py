@@ -35,6 +35,7 @@ Step = tuple[Any, ...]
 METHODS = {
     **dict.fromkeys(("CreateLedger", "GetLedger", "ListLedgers", "CreateAsset", "ListAssets"), "admin"),
     **dict.fromkeys(("CreateAccount", "BatchCreateAccounts", "GetAccount", "ListAccounts"), "accounts"),
+    **dict.fromkeys(("UpdateAccount", "FreezeAccount", "UnfreezeAccount", "CloseAccount"), "accounts"),
     **dict.fromkeys(("Post", "PostBatch", "Reverse", "GetTransaction", "ListTransactions"), "ledgers"),
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
     **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns"), "ledgers"),
@@ -244,7 +245,7 @@ class Drive:
         """Every record's hash is its own, and the reference's journal has no gap."""
         assert len(set(self._hashes.values())) == len(self._hashes)
         for book in self.reference.ledgers.values():
-            records = [one["sequence"] for one in (*book["assets"].values(), *book["accounts"].values())]
+            records = [one["sequence"] for one in book["versions"]]
             assert sorted([1, *records, *book["journal"]]) == list(range(1, book["head"] + 1))
 
 

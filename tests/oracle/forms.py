@@ -16,8 +16,9 @@ NOT_FOUND LEDGER_NOT_FOUND ACCOUNT_NOT_FOUND ASSET_NOT_FOUND TRANSACTION_NOT_FOU
 ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED REVERSAL_ALREADY_EXISTS
 ALREADY_EXISTS LEDGER_ALREADY_EXISTS ASSET_ALREADY_EXISTS ACCOUNT_ALREADY_EXISTS
 FAILED_PRECONDITION INSUFFICIENT_FUNDS BALANCE_LIMIT_EXCEEDED REVERSAL_FORBIDDEN_TYPE SEQUENCE_NOT_REACHED
+FAILED_PRECONDITION ACCOUNT_FROZEN ACCOUNT_CLOSED ACCOUNT_NOT_EMPTY PRECONDITION_FAILED
 OUT_OF_RANGE AMOUNT_OVERFLOW
-ABORTED ATOMIC_GROUP_REFUSED
+ABORTED ATOMIC_GROUP_REFUSED VERSION_MISMATCH
 RESOURCE_EXHAUSTED BATCH_TOO_LARGE"""
 CODES = {reason: line.split()[0] for line in REASONS[1:].splitlines() for reason in line.split()[1:]}
 
@@ -134,19 +135,48 @@ def is_metadata(pairs: dict[str, str]) -> bool:
     return each and len(pairs) <= 64 and len("".join([*pairs, *pairs.values()]).encode()) <= 8192
 
 
-def limits(values: list[Fields]) -> list[str]:
-    """At most one for each asset; at least one bound, and zero between them."""
+def limits(values: list[Fields], *, around_zero: bool = True) -> list[str]:
+    """At most one for each asset; at least one bound, and zero between them where accounts are opened."""
     wrong = []
     for index, limit in enumerate(values):
         ends = [end for end in ENDS if end in limit]
         paths = faults(" ".join(["asset", *ends]), limit)
         low, high = (0 if f".{end}" in paths else int(limit.get(end, 0)) for end in ENDS)
+        is_crossed = low > high and set(ENDS) <= {*limit} and not {f".{end}" for end in ENDS} & {*paths}
         paths += [".asset"] * (limit["asset"] in [other["asset"] for other in values[:index]])
-        paths += [""] * (not ends or low > 0 or high < 0)
+        paths += [""] * (not ends or is_crossed or (around_zero and (low > 0 or high < 0)))
         wrong += [f"[{index}]{path}" for path in paths]
     return wrong
 
 
+def update(q: Fields) -> list[str]:
+    """What replaces parts of an account: a version, and the parts that its mask names, each once."""
+    named = q.get("update_mask", {}).get("paths", [])
+    rest = {field: value for field, value in q.items() if field not in ("version", "limits")}
+    wrong = faults("ledger name", rest)
+    wrong += [".version"] * (q.get("version", 0) < 1)
+    wrong += [".update_mask"] * (not named or len({*named}) < len(named) or not {*PARTS} >= {*named})
+    wrong += [f".{part}" for part in PARTS if q.get(part) and part not in named]
+    return wrong + [f".limits{path}" for path in limits(q.get("limits", []), around_zero=False)]
+
+
+def precondition(one: Fields) -> list[str]:
+    """An account's version, or a balance between bounds, one of which must be given."""
+    for kind, said in one.items():
+        if kind == "account_version":
+            return [
+                f".{kind}{path}" for path in faults({"account": is_path, "version": range(1, 2**63)}, said)
+            ]
+        ends = [end for end in ("min", "max") if end in said]
+        paths = faults({"account": is_path, "asset": RULES["asset"], **dict.fromkeys(ends, is_bound)}, said)
+        is_sound = len(ends) == 2 and not {".min", ".max"} & {*paths}
+        paths += [""] * (not ends or (is_sound and int(said["min"]) > int(said["max"])))
+        return [f".{kind}{path}" for path in paths]
+    return [""]
+
+
+is_bound = like("0|-?[1-9][0-9]{0,37}")
+PARTS = ("limits", "metadata")
 ENDS = ("balance_min", "balance_max")
 TIMES = [f"{time}{end}" for time in ("effective_time", "record_time") for end in ("", "_from", "_until")]
 NAMED_BY = {"sequence": range(1, 2**63), "idempotency_key": lambda key: like(r"[^\0]{1,128}")(key.strip())}
@@ -154,14 +184,15 @@ RULES: dict[str, Any] = {
     **dict.fromkeys(("ledger", "name", "account", "prefix", "account_prefix"), is_path),
     **dict.fromkeys(("asset", "code"), lambda code: like(r"\S{1,32}")(code) and is_printable(code)),
     **dict.fromkeys(("description", "external_ref"), like(r"[^\0]{0,255}")),
-    **dict.fromkeys(ENDS, like("0|-?[1-9][0-9]{0,37}")),
-    **dict.fromkeys(("page_size", "at_sequence", "min_sequence"), range(2**63)),
+    **dict.fromkeys(ENDS, is_bound),
+    **dict.fromkeys(("page_size", "at_sequence", "min_sequence", "version"), range(2**63)),
     **dict.fromkeys(("order", "rows", "view", "basis"), range(3)),
     **dict.fromkeys(TIMES, lambda t: -62135596800 <= t[0] <= 253402300799 and 0 <= t[1] < 10**9),
     **{"type": range(1, 6), "side": range(1, 3), "scale": range(37), "amount": like("[1-9][0-9]{0,37}")},
     **{"kind": like(r"[^\0]{0,64}"), "idempotency_key": lambda key: like(r"[^\0]{0,128}")(key.strip())},
     **{"metadata": is_metadata, "limits": limits, "entries": (2, 1000, "account side amount asset")},
     **{"accounts": (1, 1000, "name type"), "names": (1, 1000, "account")},
+    "preconditions": (0, 64, precondition),
     # A sequence or a key, whichever is there; an account or a prefix, not both.
     "transaction": lambda name: faults({one: NAMED_BY[one] for one in name}, name) if name else [""],
     "filter": lambda q: faults("", q) + [".account_prefix"] * all(map(q.get, ("account", "account_prefix"))),
@@ -171,12 +202,15 @@ FORMS: dict[str, Any] = {
     **{"CreateLedger": "name", "GetLedger": "name", "ListLedgers": "", "GetAccount": "ledger name"},
     **{"CreateAsset": "ledger code", "CreateAccount": {"ledger": is_path, "account": "name type"}},
     **{"BatchCreateAccounts": "ledger accounts", "PostBatch": "ledger operations", "": "operation"},
-    **{"Post": "ledger entries", "post": "entries", "reverse": "transaction"},
+    **{"Post": "ledger entries", "post": "entries", "reverse": "transaction", "open_account": "name type"},
     **dict.fromkeys(("Reverse", "GetTransaction"), "ledger transaction"),
     **dict.fromkeys(("ListEntries", "GetBalance"), "ledger account"),
+    **dict.fromkeys(("FreezeAccount", "UnfreezeAccount", "CloseAccount"), "ledger name"),
+    "UpdateAccount": update,
     "BatchGetBalances": "ledger names",
 }
 # What a request says where it leaves a field out.
 ABSENT: Fields = {name: 0 if isinstance(rule, range) else "" for name, rule in RULES.items()}
 ABSENT |= dict.fromkeys(("atomic", "validate_only", "digest", "force"), False)
-ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": []}
+ABSENT |= {"page_token": "", "metadata": {}, "entries": [], "limits": [], "preconditions": []}
+ABSENT |= {"update_mask": {"paths": []}}

@@ -12,17 +12,18 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
+from oracle.accounts import Accounts
 from oracle.forms import ABSENT, Fields, Refused, agree, attempt, judge, micros, passes, refuse, summed, under
 
 MOST = 10**38 - 1
 PAGING = ("page_token", "page_size", "min_sequence")
 
 
-class Reference:
+class Reference(Accounts):
     """All ledgers of one service. `now` is its clock, in microseconds."""
 
     def __init__(self) -> None:
-        self.now = 0
+        super().__init__()
         self.ledgers: dict[str, Fields] = {}
         # By token: the request without its paging, the sequence, how many came before, the last of them.
         self.pages: dict[str, tuple[Fields, int, int, Fields]] = {}
@@ -36,6 +37,8 @@ class Reference:
                 return self.write(self.book(q["ledger"]), method.lower(), q)
             case "CreateAccount":
                 return self.open_account(self.book(q["ledger"]), q["account"])
+            case "UpdateAccount" | "FreezeAccount" | "UnfreezeAccount" | "CloseAccount":
+                return self.change_account(self.book(q["ledger"]), method, q)
             case "CreateAsset":
                 return self.add(self.book(q["ledger"]), "asset", {"code": q["code"]}, {"scale": q["scale"]})
             case "GetLedger":
@@ -59,11 +62,6 @@ class Reference:
         is_beyond = max(asked.values()) > book["head"]
         refuse(is_beyond, "SEQUENCE_NOT_REACHED", ledger=book["name"], head=book["head"], **asked)
 
-    def known(self, book: Fields, kind: str, name: str) -> Any:
-        """An account or an asset."""
-        refuse(name not in book[f"{kind}s"], f"{kind.upper()}_NOT_FOUND", **{kind: name})
-        return book[f"{kind}s"][name]
-
     def find(self, book: Fields, name: Fields) -> Any:
         """A transaction by its sequence or its key, if there is one."""
         _, sequence = book["keys"].get(name.get("idempotency_key", "").strip(), ({}, name.get("sequence")))
@@ -74,35 +72,13 @@ class Reference:
         refuse(not shown, "TRANSACTION_NOT_FOUND", **named)
         return shown
 
-    def record(self, book: Fields) -> Fields:
-        """The next record: what every one of them has."""
-        book["head"], book["time"] = book["head"] + 1, max(book["time"], self.now)
-        return {"sequence": book["head"], "record_time": book["time"], "created_by": "anonymous"}
-
     def CreateLedger(self, q: Fields) -> Fields:
         name, asked, replayed = q["name"], {"description": q["description"]}, q["name"] in self.ledgers
         records: Fields = {"assets": {}, "accounts": {}, "journal": {}, "keys": {}, "reversed": {}}
+        records |= {"first": {"account": {}, "asset": {}}, "versions": []}
         book = self.ledgers.setdefault(name, {"name": name, "head": 1, "time": 0} | asked | records)
         agree("LEDGER_ALREADY_EXISTS", asked, book, ledger=name)
         return {"ledger": self.shown_ledger(book) | {"sequence": 1}, "replayed": replayed}
-
-    def add(self, book: Fields, kind: str, given: Fields, asked: Fields) -> Fields:
-        """Records an account or an asset, its name given first, or finds the same."""
-        known, (name, *_) = book[f"{kind}s"], given.values()
-        replayed, told = name in known, "scale" if kind == "asset" else "sequence"
-        one = known[name] if replayed else known.setdefault(name, given | asked | self.record(book))
-        agree(f"{kind.upper()}_ALREADY_EXISTS", asked, one, **{kind: name, told: one[told]})
-        return {kind: one, "replayed": replayed}
-
-    def open_account(self, book: Fields, draft: Fields) -> Fields:
-        draft = ABSENT | draft
-        limits = [{"balance_min": None, "balance_max": None} | limit for limit in draft["limits"]]
-        for limit in limits if draft["name"] not in book["accounts"] else ():
-            self.known(book, "asset", limit["asset"])
-        given = {"name": draft["name"], "normal_side": 1 if draft["type"] in (1, 5) else 2, "version": 1}
-        limits.sort(key=itemgetter("asset"))
-        asked = {"type": draft["type"], "limits": limits, "metadata": draft["metadata"]}
-        return self.add(book, "account", given, asked)
 
     def BatchCreateAccounts(self, q: Fields) -> Fields:
         book = deepcopy(self.book(q["ledger"]))
@@ -113,20 +89,24 @@ class Reference:
     def PostBatch(self, q: Fields) -> Fields:
         """Each operation by itself, or all or none; the form of all is judged first."""
         operations = [next(iter(one.items()), ("", {})) for one in q["operations"]]
-        count, entries = len(operations), sum(len(draft.get("entries", ())) for _, draft in operations)
+        weighed = [draft.get(part, ()) for _, draft in operations for part in ("entries", "preconditions")]
+        count, entries = len(operations), sum(map(len, weighed))
         facts = {"operations": count, "operations_max": 8192, "entries": entries, "entries_max": 65536}
         refuse(count > 8192 or entries > 65536, "BATCH_TOO_LARGE", **facts)
         before = deepcopy(self.ledgers)
         results = [attempt(judge, *operation) for operation in operations]
         if None in results and not (q["atomic"] and any(results)):
             book, judged = self.book(q["ledger"]), zip(results, operations, strict=True)
-            results = [wrong or attempt(self.write, book, *operation) for wrong, operation in judged]
+            results = [wrong or attempt(self.operate, book, *operation) for wrong, operation in judged]
         culprit = next((index for index, one in enumerate(results) if isinstance(one, Refused)), None)
         if q["atomic"] and culprit is not None:
             why, self.ledgers = results[culprit], before
             refused = Refused("ATOMIC_GROUP_REFUSED", culprit_index=culprit, culprit_reason=why.reason)
             results = [why if index == culprit else refused for index in range(count)]
         return {"results": [result(one, q["view"]) for one in results]}
+
+    def operate(self, book: Fields, verb: str, q: Fields) -> Fields:
+        return self.open_account(book, q) if verb == "open_account" else self.write(book, verb, q)
 
     def write(self, book: Fields, verb: str, q: Fields) -> Fields:
         """One post or reversal: the key, then the state. Raises Refused and leaves the book as it was."""
@@ -141,6 +121,7 @@ class Reference:
             content, sequence = book["keys"][key]
             agree("IDEMPOTENCY_KEY_REUSED", asked, content, idempotency_key=key, sequence=sequence)
             return {"transaction": book["journal"][sequence], "replayed": True}
+        self.judge_preconditions(book, q["preconditions"])
         origin = self.mirrored(book, q["transaction"]) if verb == "reverse" else q
         entries = self.judged(book, origin["entries"], q["force"])
         book = deepcopy(book) if q["validate_only"] else book
@@ -162,9 +143,11 @@ class Reference:
         return origin | {"entries": [entry | {"side": 3 - entry["side"]} for entry in origin["entries"]]}
 
     def judged(self, book: Fields, entries: list[Fields], force: bool) -> list[Fields]:
-        """The entries with their running balances: names, then overflow, then bounds unless forced."""
+        """The entries with their running balances: names, open, overflow, then bounds unless forced."""
         for kind, entry in [(kind, entry) for kind in ("account", "asset") for entry in entries]:
             self.known(book, kind, entry[kind])
+        for entry in entries:
+            self.judge_open(book["accounts"][entry["account"]])
         places = [(entry["account"], entry["asset"]) for entry in entries]
         running = {place: self.posted(book, *place) for place in dict.fromkeys(places)}
         lines = []
@@ -220,10 +203,8 @@ class Reference:
             case "GetAccount":
                 return {"account": self.known(book, "account", q["name"])}
             case "ListAccounts":
-                accounts = [one for one in book["accounts"].values() if one["sequence"] <= at]
-                typed = [one for one in accounts if q["type"] in (0, one["type"])]
-                found = [one for one in typed if under(one["name"], q["prefix"])]
-                return {"accounts": sorted(found, key=itemgetter("name"))}
+                typed = [one for one in self.accounts_at(book, at) if q["type"] in (0, one["type"])]
+                return {"accounts": [one for one in typed if under(one["name"], q["prefix"])]}
             case "GetTransaction":
                 return {"transaction": self.found(book, q["transaction"])}
             case "ListTransactions":
@@ -246,28 +227,6 @@ class Reference:
             case "BatchGetBalances":
                 return {"accounts": [self.shown("GetBalance", book, ABSENT | one, at) for one in q["names"]]}
         return self.trial_balance(book, q)
-
-    def lines(self, book: Fields, account: str, asset: str) -> list[Fields]:
-        """An account's entries in one asset or in all, oldest first."""
-        self.known(book, "account", account)
-        if asset:
-            self.known(book, "asset", asset)
-        fields = ("sequence", "kind", "effective_time", "record_time", "description")
-        return [
-            {field: one[field] for field in fields} | {"index": index, "entry": entry}
-            for one in book["journal"].values()
-            for index, entry in enumerate(one["entries"])
-            if entry["account"] == account and asset in ("", entry["asset"])
-        ]
-
-    def posted(self, book: Fields, account: str, asset: str) -> int:
-        """A balance in the account's normal sense, from all its entries."""
-        return sum(self.signed(book, line["entry"]) for line in self.lines(book, account, asset))
-
-    def signed(self, book: Fields, entry: Fields) -> int:
-        """An amount in its account's normal sense."""
-        is_normal = entry["side"] == book["accounts"][entry["account"]]["normal_side"]
-        return int(entry["amount"]) * (1 if is_normal else -1)
 
     def trial_balance(self, book: Fields, q: Fields) -> Fields:
         """The sums of all entries by asset, and if asked for by account or by type."""
@@ -295,7 +254,8 @@ class Reference:
 def result(one: Fields | Refused, view: int) -> Fields:
     """What a batch shows of one operation."""
     if isinstance(one, Refused):
-        return {"status": one, "sequence": 0, "replayed": False, "transaction": None}
-    shown = one["transaction"]
-    told = {"status": None, "sequence": shown["sequence"], "replayed": one["replayed"]}
-    return told | {"transaction": shown if view == 2 else None}
+        return {"status": one, "sequence": 0, "replayed": False, "transaction": None, "account": None}
+    shown = {"transaction": one.get("transaction"), "account": one.get("account")}
+    (record,) = filter(None, shown.values())
+    told = {"status": None, "sequence": record["sequence"], "replayed": one["replayed"]}
+    return told | (shown if view == 2 else dict.fromkeys(shown))

@@ -56,6 +56,7 @@ class SideBySide:
             self.post_a_batch: 2,
             self.reverse: 2,
             self.open: 2,
+            self.change_an_account: 2,
             self.write_the_same_again: 1,
             self.write_nearly_the_same: 2,
             self.read: 4,
@@ -102,7 +103,7 @@ class SideBySide:
     def draw(self) -> Draw:
         """A drawer that knows the main ledger as it stands."""
         book = self.drive.reference.ledgers["main"]
-        return Draw(self.random, book["head"], book["journal"])
+        return Draw(self.random, book["head"], book["journal"], book["accounts"])
 
     def write(self, request: Request) -> None:
         answer = self.ask(*request)
@@ -124,6 +125,18 @@ class SideBySide:
 
     def open(self) -> None:
         self.write(self.draw().an_opening())
+
+    def change_an_account(self) -> None:
+        """And post to it at once, so that it is known what may be."""
+        method, request = self.draw().a_change()
+        self.write((method, request))
+        if method != "UpdateAccount" and request.get("ledger") == "main":
+            name = request["name"]
+            entries = [
+                {"account": name, "side": 1, "amount": "1", "asset": "USD"},
+                {"account": "cash", "side": 2, "amount": "1", "asset": "USD"},
+            ]
+            self.write(("Post", {"ledger": "main", "entries": entries}))
 
     def write_the_same_again(self) -> None:
         if self.written:

@@ -11,6 +11,7 @@ import grpc_testing
 import pytest
 from callers import lines, transaction_name
 from clusters import Database
+from google.protobuf.field_mask_pb2 import FieldMask
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
@@ -116,7 +117,10 @@ def call(request: pytest.FixtureRequest, in_process: InProcess, loopback: OverLo
 
 
 def fill(call: Callable[[str, Any], Any]) -> None:
-    """The ledger BOOK: USD, three accounts, a post, another one and its reversal. Again changes nothing."""
+    """The ledger BOOK: USD, three accounts, a post, another one and its reversal, two more accounts.
+
+    One of those is frozen, the other closed. Again changes nothing.
+    """
     call("LedgerAdminService.CreateLedger", admin_pb.CreateLedgerRequest(name=BOOK, description="ours"))
     call("LedgerAdminService.CreateAsset", admin_pb.CreateAssetRequest(ledger=BOOK, code="USD", scale=2))
     for name, kind in (("cash", nouns.ACCOUNT_TYPE_ASSET), ("sales", nouns.ACCOUNT_TYPE_REVENUE)):
@@ -127,6 +131,10 @@ def fill(call: Callable[[str, Any], Any]) -> None:
     call("LedgerService.Post", _post("sale", 1250))
     call("LedgerService.Post", _post("mistake", 5))
     call("LedgerService.Reverse", _reverse("mistake", key="correction"))
+    for name in ("frozen", "closed"):
+        call("AccountService.CreateAccount", _account(name, nouns.ACCOUNT_TYPE_ASSET))
+    call("AccountService.FreezeAccount", accounts_pb.FreezeAccountRequest(ledger=BOOK, name="frozen"))
+    call("AccountService.CloseAccount", accounts_pb.CloseAccountRequest(ledger=BOOK, name="closed"))
 
 
 def _account(name: str, kind: int) -> accounts_pb.CreateAccountRequest:
@@ -138,8 +146,23 @@ def _post(key: str, amount: int, debit: str = "cash") -> pb.PostRequest:
     return pb.PostRequest(ledger=BOOK, idempotency_key=key, entries=lines(debit, "sales", amount))
 
 
+def _post_where(account: str, version: int) -> pb.PostRequest:
+    request = _post("", 1)
+    request.preconditions.add().account_version.CopyFrom(
+        pb.AccountVersionCondition(account=account, version=version)
+    )
+    return request
+
+
 def _reverse(name: int | str, key: str = "") -> pb.ReverseRequest:
     return pb.ReverseRequest(ledger=BOOK, transaction=transaction_name(name), idempotency_key=key)
+
+
+def _update(version: int, **parts: Any) -> accounts_pb.UpdateAccountRequest:
+    mask = FieldMask(paths=sorted(parts))
+    return accounts_pb.UpdateAccountRequest(
+        ledger=BOOK, name="wallet", version=version, update_mask=mask, **parts
+    )
 
 
 # The method, a request, and what is true of its answer. Every call is one that changes nothing
@@ -171,7 +194,7 @@ ANSWERS: list[tuple[str, Any, Check]] = [
     (
         "LedgerService.GetTransaction",
         pb.GetTransactionRequest(ledger=BOOK, transaction=transaction_name("mistake")),
-        lambda answer: answer.transaction.reversed_by == 8 and answer.sequence == 8,
+        lambda answer: answer.transaction.reversed_by == 8 and answer.sequence == 12,
     ),
     (
         "LedgerService.ListTransactions",
@@ -231,6 +254,26 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         lambda answer: [(one.replayed, one.account.version) for one in answer.accounts] == [(True, 1)],
     ),
     (
+        "AccountService.UpdateAccount",
+        _update(1, limits=[nouns.BalanceLimit(asset="USD", balance_min="0")], metadata={}),
+        lambda answer: answer.replayed and (answer.account.version, len(answer.hash)) == (1, 32),
+    ),
+    (
+        "AccountService.FreezeAccount",
+        accounts_pb.FreezeAccountRequest(ledger=BOOK, name="frozen"),
+        lambda answer: answer.replayed and answer.account.status == nouns.ACCOUNT_STATUS_FROZEN,
+    ),
+    (
+        "AccountService.UnfreezeAccount",
+        accounts_pb.UnfreezeAccountRequest(ledger=BOOK, name="wallet"),
+        lambda answer: answer.replayed and answer.account.status == nouns.ACCOUNT_STATUS_OPEN,
+    ),
+    (
+        "AccountService.CloseAccount",
+        accounts_pb.CloseAccountRequest(ledger=BOOK, name="closed"),
+        lambda answer: answer.replayed and answer.account.status == nouns.ACCOUNT_STATUS_CLOSED,
+    ),
+    (
         "AccountService.GetAccount",
         accounts_pb.GetAccountRequest(ledger=BOOK, name="wallet"),
         lambda answer: (
@@ -241,7 +284,9 @@ ANSWERS: list[tuple[str, Any, Check]] = [
     (
         "AccountService.ListAccounts",
         accounts_pb.ListAccountsRequest(ledger=BOOK),
-        lambda answer: [one.name for one in answer.accounts] == ["cash", "sales", "wallet"],
+        lambda answer: (
+            [one.name for one in answer.accounts] == ["cash", "closed", "frozen", "sales", "wallet"]
+        ),
     ),
     (
         "LedgerAdminService.CreateLedger",
@@ -251,7 +296,7 @@ ANSWERS: list[tuple[str, Any, Check]] = [
     (
         "LedgerAdminService.GetLedger",
         admin_pb.GetLedgerRequest(name=BOOK),
-        lambda answer: (answer.ledger.sequence, len(answer.ledger.hash), answer.ledger.epoch) == (8, 32, 1),
+        lambda answer: (answer.ledger.sequence, len(answer.ledger.hash), answer.ledger.epoch) == (12, 32, 1),
     ),
     (
         "LedgerAdminService.ListLedgers",
@@ -288,6 +333,9 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("LedgerService.Post", _post("sale", 1), "IDEMPOTENCY_KEY_REUSED"),
     ("LedgerService.Post", _post("", 1, debit="nowhere"), "ACCOUNT_NOT_FOUND"),
     ("LedgerService.Post", _post("", 1, debit="wallet"), "INSUFFICIENT_FUNDS"),
+    ("LedgerService.Post", _post("", 1, debit="frozen"), "ACCOUNT_FROZEN"),
+    ("LedgerService.Post", _post("", 1, debit="closed"), "ACCOUNT_CLOSED"),
+    ("LedgerService.Post", _post_where("cash", 2), "PRECONDITION_FAILED"),
     ("LedgerService.Post", _post("", 0), "AMOUNT_INVALID"),
     ("LedgerService.Post", pb.PostRequest(), "VALIDATION_FAILED"),
     ("LedgerService.PostBatch", pb.PostBatchRequest(ledger=BOOK), "VALIDATION_FAILED"),
@@ -319,7 +367,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("LedgerService.GetBalance", pb.GetBalanceRequest(ledger=BOOK, account="nowhere"), "ACCOUNT_NOT_FOUND"),
     (
         "LedgerService.GetBalance",
-        pb.GetBalanceRequest(ledger=BOOK, account="cash", at_sequence=9),
+        pb.GetBalanceRequest(ledger=BOOK, account="cash", at_sequence=13),
         "SEQUENCE_NOT_REACHED",
     ),
     (
@@ -329,7 +377,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ),
     (
         "LedgerService.TrialBalance",
-        pb.TrialBalanceRequest(ledger=BOOK, at_sequence=9),
+        pb.TrialBalanceRequest(ledger=BOOK, at_sequence=13),
         "SEQUENCE_NOT_REACHED",
     ),
     (
@@ -363,6 +411,23 @@ REFUSALS: list[tuple[str, Any, str]] = [
             ],
         ),
         "ACCOUNT_ALREADY_EXISTS",
+    ),
+    ("AccountService.UpdateAccount", _update(2, metadata={"a": "1"}), "VERSION_MISMATCH"),
+    ("AccountService.UpdateAccount", _update(0, metadata={"a": "1"}), "VALIDATION_FAILED"),
+    (
+        "AccountService.FreezeAccount",
+        accounts_pb.FreezeAccountRequest(ledger=BOOK, name="closed"),
+        "ACCOUNT_CLOSED",
+    ),
+    (
+        "AccountService.UnfreezeAccount",
+        accounts_pb.UnfreezeAccountRequest(ledger=BOOK, name="fresh"),
+        "ACCOUNT_NOT_FOUND",
+    ),
+    (
+        "AccountService.CloseAccount",
+        accounts_pb.CloseAccountRequest(ledger=BOOK, name="cash"),
+        "ACCOUNT_NOT_EMPTY",
     ),
     (
         "AccountService.GetAccount",

@@ -41,7 +41,7 @@ from ledger_server.store.database import Database as OpenedDatabase
 EXPECTED = """
     method                               R  P  V  F  C  A  T  -  *
     LedgerService.Post                   .  x  .  .  .  .  .  ?  n
-    LedgerService.PostBatch              .  x  x  x  .  .  .  ?  n
+    LedgerService.PostBatch              .  x  x  x  x  .  .  ?  n
     LedgerService.Reverse                .  .  x  x  .  .  .  ?  n
     LedgerService.Reverse with force     .  .  .  x  .  .  .  ?  n
     LedgerService.GetTransaction         x  .  .  .  .  x  .  ?  n
@@ -54,6 +54,10 @@ EXPECTED = """
     LedgerService.ListTrialBalanceRuns   x  .  .  .  .  x  .  ?  n
     AccountService.CreateAccount         .  .  .  .  x  .  .  ?  n
     AccountService.BatchCreateAccounts   .  .  .  .  x  .  .  ?  n
+    AccountService.UpdateAccount         .  .  .  .  x  .  .  ?  n
+    AccountService.FreezeAccount         .  .  .  .  x  .  .  ?  n
+    AccountService.UnfreezeAccount       .  .  .  .  x  .  .  ?  n
+    AccountService.CloseAccount          .  .  .  .  x  .  .  ?  n
     AccountService.GetAccount            x  .  .  .  x  x  .  ?  n
     AccountService.ListAccounts          x  .  .  .  x  x  .  ?  n
     LedgerAdminService.CreateLedger      .  .  .  .  .  .  .  .  x

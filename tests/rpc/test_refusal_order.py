@@ -37,6 +37,8 @@ def filled(shared_server: Serving) -> Teller:
     teller.post("cash", "wallet", 5, "top-up")
     teller.reverse("top-up", "top-down")
     teller.post("vault", "cash", AMOUNT_MAX, "brim")
+    teller.open_account("locker", nouns.ACCOUNT_TYPE_ASSET)
+    teller.change("Freeze", "locker")
     return teller
 
 
@@ -78,6 +80,10 @@ POOR = lines("wallet", "other", 1)
 FULL = lines("jar", "other", 1)
 TOO_MANY = [pb.Operation()] * 8193
 
+# The locker is frozen; the wallet is at version 1.
+SHUT = lines("locker", "other", 1)
+UNMET = [pb.Precondition(account_version=pb.AccountVersionCondition(account="wallet", version=2))]
+
 Row = tuple[str, Callable[[Teller], Any], str, Callable[[Teller], Any]]
 ROWS: list[Row] = [
     (
@@ -105,6 +111,17 @@ ROWS: list[Row] = [
     ("IDEMPOTENCY_KEY_REUSED", _post(*NOWHERE, key="k"), "ACCOUNT_NOT_FOUND", _post(*NOWHERE, key="new")),
     ("ACCOUNT_NOT_FOUND", _post(*NO_ASSET, *NOWHERE), "ASSET_NOT_FOUND", _post(*NO_ASSET)),
     ("ASSET_NOT_FOUND", _post(*OVERFLOW, *NO_ASSET), "AMOUNT_OVERFLOW", _post(*OVERFLOW)),
+    (
+        "IDEMPOTENCY_KEY_REUSED",
+        _post(*NOWHERE, key="k", preconditions=UNMET),
+        "PRECONDITION_FAILED",
+        _post(*NOWHERE, key="new", preconditions=UNMET),
+    ),
+    ("PRECONDITION_FAILED", _post(*NOWHERE, preconditions=UNMET), "ACCOUNT_NOT_FOUND", _post(*NOWHERE)),
+    ("PRECONDITION_FAILED", _post(*POOR, preconditions=UNMET), "INSUFFICIENT_FUNDS", _post(*POOR)),
+    ("ASSET_NOT_FOUND", _post(*SHUT, *NO_ASSET), "ACCOUNT_FROZEN", _post(*SHUT)),
+    ("ACCOUNT_FROZEN", _post(*OVERFLOW, *SHUT), "AMOUNT_OVERFLOW", _post(*OVERFLOW)),
+    ("ACCOUNT_FROZEN", _post(*POOR, *SHUT), "INSUFFICIENT_FUNDS", _post(*POOR)),
     ("AMOUNT_OVERFLOW", _post(*POOR, *OVERFLOW), "INSUFFICIENT_FUNDS", _post(*POOR)),
     ("AMOUNT_OVERFLOW", _post(*FULL, *OVERFLOW), "BALANCE_LIMIT_EXCEEDED", _post(*FULL)),
     # Bounds are judged in the order of the entries.

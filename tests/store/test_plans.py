@@ -29,6 +29,7 @@ LANE_LOOKUPS = {
     "entries_by_sequences": {"entries_sequence"},
     "reversals_by_origins": {"transactions_reverses"},
     "accounts_by_names": {"accounts_ledger_id_name_version_key"},
+    "openings_by_names": {"accounts_ledger_id_name_version_key"},
     "accounts_by_ids": {"accounts_pkey"},
     "newest_account_id": {"accounts_pkey"},
     "balances": {"entries_pkey"},

@@ -99,7 +99,7 @@ def desk(database: Database) -> Iterator[Desk]:
         assert ledger_id is not None
         desk = Desk(database, store, ledger_id, failpoints)
         session = desk.session()
-        opening = Wanted({"cash", "wallet"}, {"USD"}, opens_accounts=True, creates_assets=True)
+        opening = Wanted({"cash", "wallet"}, {"USD"}, opened={"cash", "wallet"}, creates_assets=True)
         opened = session.open_books(LEDGER, ledger_id, opening, None)
         drafts: list[Draft] = [
             AssetDraft("USD", 2, "tester"),
@@ -335,4 +335,9 @@ def test_no_method_of_the_contract_changes_or_removes_a_record() -> None:
         "CreateAsset",
         "CreateAccount",
         "BatchCreateAccounts",
+        # Each by one more record.
+        "UpdateAccount",
+        "FreezeAccount",
+        "UnfreezeAccount",
+        "CloseAccount",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo import (
+    of_the_accounts,
     of_the_books,
     of_the_callers,
     of_the_credentials,
@@ -28,6 +29,7 @@ ANIMALS = (
     *of_the_tenants.ANIMALS,
     *of_the_callers.ANIMALS,
     *of_the_limits.ANIMALS,
+    *of_the_accounts.ANIMALS,
     *of_the_books.ANIMALS,
     *of_the_rows.ANIMALS,
     *of_the_runs.ANIMALS,

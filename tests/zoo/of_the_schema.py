@@ -7,6 +7,8 @@ from zoo.animal import Animal, Plant
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
 _PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
 _NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
+# Where the fence of entries is written last.
+_ENTRIES = "ledger_server/store/migrations/0009_account_life.sql"
 _FENCES = "tests/store/test_fences.py::"
 _REFUSES = _FENCES + "test_the_database_refuses[pg18-"
 
@@ -62,15 +64,15 @@ ANIMALS = (
         "imbalance by asset unseen",
         "A bug can record a transaction that takes dollars and gives euros out of nothing.",
         (
-            Plant(_NUMBERS, "select sequence, asset_id,\n", "select sequence, min(asset_id) as asset_id,\n"),
-            Plant(_NUMBERS, "group by sequence, asset_id, layer\n", "group by sequence, layer\n"),
+            Plant(_ENTRIES, "select sequence, asset_id,\n", "select sequence, min(asset_id) as asset_id,\n"),
+            Plant(_ENTRIES, "group by sequence, asset_id, layer\n", "group by sequence, layer\n"),
         ),
         (_REFUSES + "two_assets_that_balance_only_together]",),
     ),
     Animal(
         "<= for = in the balance fence",
         "A bug can record a transaction with more credits than debits.",
-        (Plant(_NUMBERS, "bool_and(difference = 0) as balanced", "bool_and(difference <= 0) as balanced"),),
+        (Plant(_ENTRIES, "bool_and(difference = 0) as balanced", "bool_and(difference <= 0) as balanced"),),
         (_REFUSES + "credits_that_are_not_the_debits]",),
     ),
     Animal(
@@ -78,7 +80,7 @@ ANIMALS = (
         "Where nothing is vouched, the fence of bounded accounts believes any balance it is told.",
         (
             Plant(
-                _NUMBERS,
+                _ENTRIES,
                 "                    is distinct from first_of_batch.before",
                 "                    <> first_of_batch.before",
             ),
@@ -99,7 +101,7 @@ ANIMALS = (
         "The database lets a wallet fall below its minimum when a bug asks for it.",
         (
             Plant(
-                _NUMBERS,
+                _ENTRIES,
                 "sign * balance_after < sign * before and sign * balance_after < balance_min",
                 "sign * balance_after > sign * before and sign * balance_after < balance_min",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _REQUESTS = "ledger_server/rpc/requests.py"
+_ACCOUNTS = "ledger_server/rpc/account_requests.py"
 _ADMISSION = "ledger_server/rpc/interceptors/admission.py"
 _HEALTH = "ledger_server/rpc/health.py"
 _NAMES = "ledger_server/domain/names.py"
@@ -183,7 +184,7 @@ ANIMALS = (
     Animal(
         "limits judged before they are counted",
         "One account draft with a million limits keeps every other caller waiting for seconds.",
-        (Plant(_REQUESTS, "if len(given.limits) > limits.LIMITS_PER_ACCOUNT_MAX:", "if False:"),),
+        (Plant(_ACCOUNTS, "if len(given) > limits.LIMITS_PER_ACCOUNT_MAX:", "if False:"),),
         (_FOUND + "test_more_limits_than_an_account_may_have_are_counted_and_not_judged",),
     ),
     Animal(

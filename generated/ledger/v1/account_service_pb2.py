@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from ledger.v1 import ledger_pb2 as ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fledger/v1/account_service.proto\x12\tledger.v1\x1a\x16ledger/v1/ledger.proto\"\xd5\x01\n\x0c\x41\x63\x63ountDraft\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\'\n\x06limits\x18\x03 \x03(\x0b\x32\x17.ledger.v1.BalanceLimit\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.ledger.v1.AccountDraft.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x14\x43reateAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12(\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x17.ledger.v1.AccountDraft\"\\\n\x15\x43reateAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"W\n\x1a\x42\x61tchCreateAccountsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12)\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x17.ledger.v1.AccountDraft\"Q\n\x1b\x42\x61tchCreateAccountsResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .ledger.v1.CreateAccountResponse\"G\n\x11GetAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x03 \x01(\x03\"K\n\x12GetAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x98\x01\n\x13ListAccountsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x06 \x01(\x03\"g\n\x14ListAccountsResponse\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x12.ledger.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x32\xe6\x02\n\x0e\x41\x63\x63ountService\x12R\n\rCreateAccount\x12\x1f.ledger.v1.CreateAccountRequest\x1a .ledger.v1.CreateAccountResponse\x12\x64\n\x13\x42\x61tchCreateAccounts\x12%.ledger.v1.BatchCreateAccountsRequest\x1a&.ledger.v1.BatchCreateAccountsResponse\x12I\n\nGetAccount\x12\x1c.ledger.v1.GetAccountRequest\x1a\x1d.ledger.v1.GetAccountResponse\x12O\n\x0cListAccounts\x12\x1e.ledger.v1.ListAccountsRequest\x1a\x1f.ledger.v1.ListAccountsResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fledger/v1/account_service.proto\x12\tledger.v1\x1a google/protobuf/field_mask.proto\x1a\x16ledger/v1/ledger.proto\"\xd5\x01\n\x0c\x41\x63\x63ountDraft\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\'\n\x06limits\x18\x03 \x03(\x0b\x32\x17.ledger.v1.BalanceLimit\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.ledger.v1.AccountDraft.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x14\x43reateAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12(\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x17.ledger.v1.AccountDraft\"\\\n\x15\x43reateAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"W\n\x1a\x42\x61tchCreateAccountsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12)\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x17.ledger.v1.AccountDraft\"Q\n\x1b\x42\x61tchCreateAccountsResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .ledger.v1.CreateAccountResponse\"\x91\x02\n\x14UpdateAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\'\n\x06limits\x18\x05 \x03(\x0b\x32\x17.ledger.v1.BalanceLimit\x12?\n\x08metadata\x18\x06 \x03(\x0b\x32-.ledger.v1.UpdateAccountRequest.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\x15UpdateAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"E\n\x14\x46reezeAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\\\n\x15\x46reezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"G\n\x16UnfreezeAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"^\n\x17UnfreezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"D\n\x13\x43loseAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"[\n\x14\x43loseAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"G\n\x11GetAccountRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x03 \x01(\x03\"K\n\x12GetAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.ledger.v1.Account\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x98\x01\n\x13ListAccountsRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x14\n\x0cmin_sequence\x18\x06 \x01(\x03\"g\n\x14ListAccountsResponse\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x12.ledger.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x32\xb9\x05\n\x0e\x41\x63\x63ountService\x12R\n\rCreateAccount\x12\x1f.ledger.v1.CreateAccountRequest\x1a .ledger.v1.CreateAccountResponse\x12\x64\n\x13\x42\x61tchCreateAccounts\x12%.ledger.v1.BatchCreateAccountsRequest\x1a&.ledger.v1.BatchCreateAccountsResponse\x12R\n\rUpdateAccount\x12\x1f.ledger.v1.UpdateAccountRequest\x1a .ledger.v1.UpdateAccountResponse\x12R\n\rFreezeAccount\x12\x1f.ledger.v1.FreezeAccountRequest\x1a .ledger.v1.FreezeAccountResponse\x12X\n\x0fUnfreezeAccount\x12!.ledger.v1.UnfreezeAccountRequest\x1a\".ledger.v1.UnfreezeAccountResponse\x12O\n\x0c\x43loseAccount\x12\x1e.ledger.v1.CloseAccountRequest\x1a\x1f.ledger.v1.CloseAccountResponse\x12I\n\nGetAccount\x12\x1c.ledger.v1.GetAccountRequest\x1a\x1d.ledger.v1.GetAccountResponse\x12O\n\x0cListAccounts\x12\x1e.ledger.v1.ListAccountsRequest\x1a\x1f.ledger.v1.ListAccountsResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +36,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\rdev.ledger.v1P\001Z\022ledger/v1;ledgerv1\252\002\tLedger.V1'
   _globals['_ACCOUNTDRAFT_METADATAENTRY']._loaded_options = None
   _globals['_ACCOUNTDRAFT_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_ACCOUNTDRAFT']._serialized_start=71
-  _globals['_ACCOUNTDRAFT']._serialized_end=284
-  _globals['_ACCOUNTDRAFT_METADATAENTRY']._serialized_start=237
-  _globals['_ACCOUNTDRAFT_METADATAENTRY']._serialized_end=284
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=286
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=366
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=368
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=460
-  _globals['_BATCHCREATEACCOUNTSREQUEST']._serialized_start=462
-  _globals['_BATCHCREATEACCOUNTSREQUEST']._serialized_end=549
-  _globals['_BATCHCREATEACCOUNTSRESPONSE']._serialized_start=551
-  _globals['_BATCHCREATEACCOUNTSRESPONSE']._serialized_end=632
-  _globals['_GETACCOUNTREQUEST']._serialized_start=634
-  _globals['_GETACCOUNTREQUEST']._serialized_end=705
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=707
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=782
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=785
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=937
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=939
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1042
-  _globals['_ACCOUNTSERVICE']._serialized_start=1045
-  _globals['_ACCOUNTSERVICE']._serialized_end=1403
+  _globals['_UPDATEACCOUNTREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_UPDATEACCOUNTREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_ACCOUNTDRAFT']._serialized_start=105
+  _globals['_ACCOUNTDRAFT']._serialized_end=318
+  _globals['_ACCOUNTDRAFT_METADATAENTRY']._serialized_start=271
+  _globals['_ACCOUNTDRAFT_METADATAENTRY']._serialized_end=318
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=320
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=400
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=402
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=494
+  _globals['_BATCHCREATEACCOUNTSREQUEST']._serialized_start=496
+  _globals['_BATCHCREATEACCOUNTSREQUEST']._serialized_end=583
+  _globals['_BATCHCREATEACCOUNTSRESPONSE']._serialized_start=585
+  _globals['_BATCHCREATEACCOUNTSRESPONSE']._serialized_end=666
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=669
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=942
+  _globals['_UPDATEACCOUNTREQUEST_METADATAENTRY']._serialized_start=271
+  _globals['_UPDATEACCOUNTREQUEST_METADATAENTRY']._serialized_end=318
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_start=944
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_end=1036
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=1038
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=1107
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=1109
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=1201
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=1203
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=1274
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=1276
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=1370
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1372
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1440
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1442
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1533
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1535
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1606
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1608
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1683
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1686
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1838
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1840
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1943
+  _globals['_ACCOUNTSERVICE']._serialized_start=1946
+  _globals['_ACCOUNTSERVICE']._serialized_end=2643
 # @@protoc_insertion_point(module_scope)

@@ -26,9 +26,17 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     def __init__(self, channel):
@@ -47,6 +55,26 @@ class AccountServiceStub:
                 request_serializer=ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsRequest.SerializeToString,
                 response_deserializer=ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsResponse.FromString,
                 _registered_method=True)
+        self.UpdateAccount = channel.unary_unary(
+                '/ledger.v1.AccountService/UpdateAccount',
+                request_serializer=ledger_dot_v1_dot_account__service__pb2.UpdateAccountRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_account__service__pb2.UpdateAccountResponse.FromString,
+                _registered_method=True)
+        self.FreezeAccount = channel.unary_unary(
+                '/ledger.v1.AccountService/FreezeAccount',
+                request_serializer=ledger_dot_v1_dot_account__service__pb2.FreezeAccountRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_account__service__pb2.FreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeAccount = channel.unary_unary(
+                '/ledger.v1.AccountService/UnfreezeAccount',
+                request_serializer=ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/ledger.v1.AccountService/CloseAccount',
+                request_serializer=ledger_dot_v1_dot_account__service__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_account__service__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/ledger.v1.AccountService/GetAccount',
                 request_serializer=ledger_dot_v1_dot_account__service__pb2.GetAccountRequest.SerializeToString,
@@ -60,16 +88,24 @@ class AccountServiceStub:
 
 
 class AccountServiceServicer:
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     def CreateAccount(self, request, context):
         """Opens an account. The name is its own idempotency key: the same content
         again answers the account as it was opened with `replayed` set, other
         content ALREADY_EXISTS with reason ACCOUNT_ALREADY_EXISTS and the fields
-        that differ.
+        that differ from how it was opened, whatever was changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +114,38 @@ class AccountServiceServicer:
     def BatchCreateAccounts(self, request, context):
         """Opens up to 1,000 accounts, all or none, in order; each as CreateAccount
         would.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAccount(self, request, context):
+        """Replaces an account's limits, its metadata or both.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeAccount(self, request, context):
+        """Freezes an account: what would post to it, a reversal with force too, is
+        refused with FAILED_PRECONDITION and reason ACCOUNT_FROZEN until it is
+        unfrozen. Reads go on, and it may be updated and closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeAccount(self, request, context):
+        """Lets a frozen account be posted to again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Closes an account for good. It must be at zero in every asset, else
+        FAILED_PRECONDITION with reason ACCOUNT_NOT_EMPTY. Reads go on; what would
+        post to it is refused with reason ACCOUNT_CLOSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +178,26 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsRequest.FromString,
                     response_serializer=ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsResponse.SerializeToString,
             ),
+            'UpdateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAccount,
+                    request_deserializer=ledger_dot_v1_dot_account__service__pb2.UpdateAccountRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_account__service__pb2.UpdateAccountResponse.SerializeToString,
+            ),
+            'FreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeAccount,
+                    request_deserializer=ledger_dot_v1_dot_account__service__pb2.FreezeAccountRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_account__service__pb2.FreezeAccountResponse.SerializeToString,
+            ),
+            'UnfreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeAccount,
+                    request_deserializer=ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=ledger_dot_v1_dot_account__service__pb2.CloseAccountRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_account__service__pb2.CloseAccountResponse.SerializeToString,
+            ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
                     request_deserializer=ledger_dot_v1_dot_account__service__pb2.GetAccountRequest.FromString,
@@ -129,9 +217,17 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     @staticmethod
@@ -178,6 +274,114 @@ class AccountService:
             '/ledger.v1.AccountService/BatchCreateAccounts',
             ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsRequest.SerializeToString,
             ledger_dot_v1_dot_account__service__pb2.BatchCreateAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.AccountService/UpdateAccount',
+            ledger_dot_v1_dot_account__service__pb2.UpdateAccountRequest.SerializeToString,
+            ledger_dot_v1_dot_account__service__pb2.UpdateAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.AccountService/FreezeAccount',
+            ledger_dot_v1_dot_account__service__pb2.FreezeAccountRequest.SerializeToString,
+            ledger_dot_v1_dot_account__service__pb2.FreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.AccountService/UnfreezeAccount',
+            ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountRequest.SerializeToString,
+            ledger_dot_v1_dot_account__service__pb2.UnfreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.AccountService/CloseAccount',
+            ledger_dot_v1_dot_account__service__pb2.CloseAccountRequest.SerializeToString,
+            ledger_dot_v1_dot_account__service__pb2.CloseAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,9 +27,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     @_typing.overload
@@ -40,11 +48,25 @@ class AccountServiceStub:
     """Opens an account. The name is its own idempotency key: the same content
     again answers the account as it was opened with `replayed` set, other
     content ALREADY_EXISTS with reason ACCOUNT_ALREADY_EXISTS and the fields
-    that differ.
+    that differ from how it was opened, whatever was changed since.
     """
     BatchCreateAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BatchCreateAccountsRequest, _account_service_pb2.BatchCreateAccountsResponse]
     """Opens up to 1,000 accounts, all or none, in order; each as CreateAccount
     would.
+    """
+    UpdateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.UpdateAccountResponse]
+    """Replaces an account's limits, its metadata or both."""
+    FreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.FreezeAccountRequest, _account_service_pb2.FreezeAccountResponse]
+    """Freezes an account: what would post to it, a reversal with force too, is
+    refused with FAILED_PRECONDITION and reason ACCOUNT_FROZEN until it is
+    unfrozen. Reads go on, and it may be updated and closed.
+    """
+    UnfreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UnfreezeAccountRequest, _account_service_pb2.UnfreezeAccountResponse]
+    """Lets a frozen account be posted to again."""
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CloseAccountRequest, _account_service_pb2.CloseAccountResponse]
+    """Closes an account for good. It must be at zero in every asset, else
+    FAILED_PRECONDITION with reason ACCOUNT_NOT_EMPTY. Reads go on; what would
+    post to it is refused with reason ACCOUNT_CLOSED.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
     """Answers one account, or NOT_FOUND with reason ACCOUNT_NOT_FOUND."""
@@ -53,9 +75,17 @@ class AccountServiceStub:
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -63,11 +93,25 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Opens an account. The name is its own idempotency key: the same content
     again answers the account as it was opened with `replayed` set, other
     content ALREADY_EXISTS with reason ACCOUNT_ALREADY_EXISTS and the fields
-    that differ.
+    that differ from how it was opened, whatever was changed since.
     """
     BatchCreateAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BatchCreateAccountsRequest, _account_service_pb2.BatchCreateAccountsResponse]  # type: ignore[assignment]
     """Opens up to 1,000 accounts, all or none, in order; each as CreateAccount
     would.
+    """
+    UpdateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.UpdateAccountResponse]  # type: ignore[assignment]
+    """Replaces an account's limits, its metadata or both."""
+    FreezeAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.FreezeAccountRequest, _account_service_pb2.FreezeAccountResponse]  # type: ignore[assignment]
+    """Freezes an account: what would post to it, a reversal with force too, is
+    refused with FAILED_PRECONDITION and reason ACCOUNT_FROZEN until it is
+    unfrozen. Reads go on, and it may be updated and closed.
+    """
+    UnfreezeAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UnfreezeAccountRequest, _account_service_pb2.UnfreezeAccountResponse]  # type: ignore[assignment]
+    """Lets a frozen account be posted to again."""
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CloseAccountRequest, _account_service_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Closes an account for good. It must be at zero in every asset, else
+    FAILED_PRECONDITION with reason ACCOUNT_NOT_EMPTY. Reads go on; what would
+    post to it is refused with reason ACCOUNT_CLOSED.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Answers one account, or NOT_FOUND with reason ACCOUNT_NOT_FOUND."""
@@ -75,9 +119,17 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Lists the accounts of a ledger in bytewise order of their names."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The accounts of a ledger. Where callers are authenticated, opening needs the
-    accountant's role, reading the accountant's, reader's or auditor's. Every error carries google.rpc.ErrorInfo with domain
-    "ledger.v1"; docs/errors.md lists the reasons.
+    """The accounts of a ledger. Where callers are authenticated, opening and changing
+    need the accountant's role, reading the accountant's, reader's or auditor's.
+    Every error carries google.rpc.ErrorInfo with domain "ledger.v1";
+    docs/errors.md lists the reasons.
+
+    A change is the account's next version, a record of the journal with a sequence
+    and a hash of its own. What would change nothing is answered with the version
+    that stands, and `replayed` set, whichever version the request names: so a
+    change may be sent again. Else another version than the one that stands answers
+    ABORTED with reason VERSION_MISMATCH and the one that stands. Nothing changes a
+    closed account: FAILED_PRECONDITION with reason ACCOUNT_CLOSED.
     """
 
     @_abc_1.abstractmethod
@@ -89,7 +141,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens an account. The name is its own idempotency key: the same content
         again answers the account as it was opened with `replayed` set, other
         content ALREADY_EXISTS with reason ACCOUNT_ALREADY_EXISTS and the fields
-        that differ.
+        that differ from how it was opened, whatever was changed since.
         """
 
     @_abc_1.abstractmethod
@@ -100,6 +152,44 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_service_pb2.BatchCreateAccountsResponse, _abc.Awaitable[_account_service_pb2.BatchCreateAccountsResponse]]:
         """Opens up to 1,000 accounts, all or none, in order; each as CreateAccount
         would.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateAccount(
+        self,
+        request: _account_service_pb2.UpdateAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.UpdateAccountResponse, _abc.Awaitable[_account_service_pb2.UpdateAccountResponse]]:
+        """Replaces an account's limits, its metadata or both."""
+
+    @_abc_1.abstractmethod
+    def FreezeAccount(
+        self,
+        request: _account_service_pb2.FreezeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.FreezeAccountResponse, _abc.Awaitable[_account_service_pb2.FreezeAccountResponse]]:
+        """Freezes an account: what would post to it, a reversal with force too, is
+        refused with FAILED_PRECONDITION and reason ACCOUNT_FROZEN until it is
+        unfrozen. Reads go on, and it may be updated and closed.
+        """
+
+    @_abc_1.abstractmethod
+    def UnfreezeAccount(
+        self,
+        request: _account_service_pb2.UnfreezeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.UnfreezeAccountResponse, _abc.Awaitable[_account_service_pb2.UnfreezeAccountResponse]]:
+        """Lets a frozen account be posted to again."""
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _account_service_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.CloseAccountResponse, _abc.Awaitable[_account_service_pb2.CloseAccountResponse]]:
+        """Closes an account for good. It must be at zero in every asset, else
+        FAILED_PRECONDITION with reason ACCOUNT_NOT_EMPTY. Reads go on; what would
+        post to it is refused with reason ACCOUNT_CLOSED.
         """
 
     @_abc_1.abstractmethod

@@ -45,7 +45,8 @@ class AuditEvent(_message.Message):
     """The address that it called from, as gRPC writes it; at most 255 characters."""
     action: _builtins.str
     """What was done, in capitals: MEMBER_ADDED, MEMBER_CHANGED, MEMBER_REMOVED,
-    ACCOUNTS_OPENED, ASSETS_CREATED, REVERSED_WITH_FORCE, API_KEY_CREATED,
+    ACCOUNTS_OPENED, ACCOUNT_UPDATED, ACCOUNT_FROZEN, ACCOUNT_UNFROZEN,
+    ACCOUNT_CLOSED, ASSETS_CREATED, REVERSED_WITH_FORCE, API_KEY_CREATED,
     API_KEY_REVOKED, TRIAL_BALANCE_RUN, LEDGER_CREATED, DENIED. There may be
     others.
     """

@@ -91,6 +91,38 @@ ACCOUNT_TYPE_EXPENSE: AccountType.ValueType  # 5
 """What was used up; normal side DEBIT."""
 Global___AccountType: _TypeAlias = AccountType  # noqa: Y015
 
+class _AccountStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccountStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCOUNT_STATUS_UNSPECIFIED: _AccountStatus.ValueType  # 0
+    """Not said."""
+    ACCOUNT_STATUS_OPEN: _AccountStatus.ValueType  # 1
+    """It may."""
+    ACCOUNT_STATUS_FROZEN: _AccountStatus.ValueType  # 2
+    """Nothing is posted to it until it is unfrozen; it is read as ever."""
+    ACCOUNT_STATUS_CLOSED: _AccountStatus.ValueType  # 3
+    """Nothing is posted to it, and nothing of it changes, ever again; it is read as
+    ever.
+    """
+
+class AccountStatus(_AccountStatus, metaclass=_AccountStatusEnumTypeWrapper):
+    """Whether an account may be posted to."""
+
+ACCOUNT_STATUS_UNSPECIFIED: AccountStatus.ValueType  # 0
+"""Not said."""
+ACCOUNT_STATUS_OPEN: AccountStatus.ValueType  # 1
+"""It may."""
+ACCOUNT_STATUS_FROZEN: AccountStatus.ValueType  # 2
+"""Nothing is posted to it until it is unfrozen; it is read as ever."""
+ACCOUNT_STATUS_CLOSED: AccountStatus.ValueType  # 3
+"""Nothing is posted to it, and nothing of it changes, ever again; it is read as
+ever.
+"""
+Global___AccountStatus: _TypeAlias = AccountStatus  # noqa: Y015
+
 class _Order:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -215,7 +247,9 @@ Global___Asset: _TypeAlias = Asset  # noqa: Y015
 class BalanceLimit(_message.Message):
     """Bounds on one asset's balance in one account, in the account's normal sense.
     They are judged on a transaction's net effect, and only where it moves the
-    balance toward the bound: what improves an account is never refused.
+    balance toward the bound: what improves an account is never refused. So a limit
+    that is set where the balance has passed it already takes nothing back, and
+    refuses only what leads further away.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -290,6 +324,7 @@ class Account(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name: a path of colon-separated segments ("customers:42:credit"), 1-255
     characters; segments are printable UTF-8 in NFC without ':' or control
@@ -305,6 +340,8 @@ class Account(_message.Message):
     """The sequence of the record that made this version."""
     created_by: _builtins.str
     """The authenticated principal who made this version."""
+    status: Global___AccountStatus.ValueType
+    """Whether it may be posted to."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___BalanceLimit]:
         """Bounds on its balances, at most one for each asset, in order of asset code."""
@@ -331,10 +368,11 @@ class Account(_message.Message):
         sequence: _builtins.int = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
+        status: Global___AccountStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "limits", b"limits", "metadata", b"metadata", "name", b"name", "normal_side", b"normal_side", "record_time", b"record_time", "sequence", b"sequence", "type", b"type", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "limits", b"limits", "metadata", b"metadata", "name", b"name", "normal_side", b"normal_side", "record_time", b"record_time", "sequence", b"sequence", "status", b"status", "type", b"type", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

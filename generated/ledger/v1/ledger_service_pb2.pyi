@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ledger.v1 import account_service_pb2 as _account_service_pb2
 from ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -35,8 +36,8 @@ class _BatchViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchView.V
     BATCH_VIEW_BASIC: _BatchView.ValueType  # 1
     """Status, sequence, hash and replayed."""
     BATCH_VIEW_FULL: _BatchView.ValueType  # 2
-    """The whole transactions too. A batch whose answer could exceed 3.5 MiB is
-    refused with BATCH_TOO_LARGE before anything is decided.
+    """The whole transactions and accounts too. A batch whose answer could exceed
+    3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
     """
 
 class BatchView(_BatchView, metaclass=_BatchViewEnumTypeWrapper):
@@ -47,8 +48,8 @@ BATCH_VIEW_UNSPECIFIED: BatchView.ValueType  # 0
 BATCH_VIEW_BASIC: BatchView.ValueType  # 1
 """Status, sequence, hash and replayed."""
 BATCH_VIEW_FULL: BatchView.ValueType  # 2
-"""The whole transactions too. A batch whose answer could exceed 3.5 MiB is
-refused with BATCH_TOO_LARGE before anything is decided.
+"""The whole transactions and accounts too. A batch whose answer could exceed
+3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
 """
 Global___BatchView: _TypeAlias = BatchView  # noqa: Y015
 
@@ -167,6 +168,7 @@ class PostRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     idempotency_key: _builtins.str
@@ -201,6 +203,14 @@ class PostRequest(_message.Message):
         characters, 8 KiB in all.
         """
 
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
+        """What must be so before the post, else nothing is recorded: at most 64, judged
+        in order, behind the key and before everything else of the state. They are
+        conditions of the act and no content: they are not recorded, not compared when
+        the key comes again, and a replay is answered whatever has become of them.
+        """
+
     def __init__(
         self,
         *,
@@ -213,14 +223,126 @@ class PostRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         external_ref: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "preconditions", b"preconditions", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PostRequest: _TypeAlias = PostRequest  # noqa: Y015
+
+@_typing.final
+class Precondition(_message.Message):
+    """Something that must be so before a post; else it answers FAILED_PRECONDITION
+    with reason PRECONDITION_FAILED and what is so instead. What is named must be
+    there, else ACCOUNT_NOT_FOUND or ASSET_NOT_FOUND.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_VERSION_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_version(self) -> Global___AccountVersionCondition:
+        """An account stands at a version."""
+
+    @_builtins.property
+    def balance(self) -> Global___BalanceCondition:
+        """A balance lies within bounds. Needs the permission to read balances, since
+        the answer tells of one.
+        """
+
+    def __init__(
+        self,
+        *,
+        account_version: Global___AccountVersionCondition | None = ...,
+        balance: Global___BalanceCondition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_version", b"account_version", "balance", b"balance", "condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_version", b"account_version", "balance", b"balance", "condition", b"condition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["account_version", "balance"]  # noqa: Y015
+    _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
+
+Global___Precondition: _TypeAlias = Precondition  # noqa: Y015
+
+@_typing.final
+class AccountVersionCondition(_message.Message):
+    """That an account was not changed since the caller looked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account's name; it need not be one of the post's."""
+    version: _builtins.int
+    """The version that it must be at; positive, see Account.version."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountVersionCondition: _TypeAlias = AccountVersionCondition  # noqa: Y015
+
+@_typing.final
+class BalanceCondition(_message.Message):
+    """That a balance lies within bounds, as it is before the post; in a batch, after
+    the operations before it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account's name; it need not be one of the post's."""
+    asset: _builtins.str
+    """The asset's code."""
+    min: _builtins.str
+    """The least that the posted balance may be, in minor units and in the account's
+    normal sense; '-' allowed, at most 38 digits. Absent: no lower bound, and then
+    `max` must be given.
+    """
+    max: _builtins.str
+    """The most that it may be, likewise. Absent: no upper bound, and then `min` must
+    be given.
+    """
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        min: _builtins.str | None = ...,
+        max: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "account", b"account", "asset", b"asset", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___BalanceCondition: _TypeAlias = BalanceCondition  # noqa: Y015
 
 @_typing.final
 class PostResponse(_message.Message):
@@ -258,6 +380,7 @@ class Operation(_message.Message):
 
     POST_FIELD_NUMBER: _builtins.int
     REVERSE_FIELD_NUMBER: _builtins.int
+    OPEN_ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def post(self) -> Global___PostOperation:
         """Records a transaction."""
@@ -266,17 +389,24 @@ class Operation(_message.Message):
     def reverse(self) -> Global___ReverseOperation:
         """Records the mirror of a transaction."""
 
+    @_builtins.property
+    def open_account(self) -> _account_service_pb2.AccountDraft:
+        """Opens an account, as AccountService.CreateAccount would: with its
+        permission, and for the operations that follow it.
+        """
+
     def __init__(
         self,
         *,
         post: Global___PostOperation | None = ...,
         reverse: Global___ReverseOperation | None = ...,
+        open_account: _account_service_pb2.AccountDraft | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_account", b"open_account", "operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_account", b"open_account", "operation", b"operation", "post", b"post", "reverse", b"reverse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["post", "reverse"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["post", "reverse", "open_account"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -315,6 +445,7 @@ class PostOperation(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """See PostRequest.idempotency_key."""
     kind: _builtins.str
@@ -335,6 +466,10 @@ class PostOperation(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """See PostRequest.metadata."""
 
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
+        """See PostRequest.preconditions; the operations before this one count."""
+
     def __init__(
         self,
         *,
@@ -345,10 +480,11 @@ class PostOperation(_message.Message):
         description: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         external_ref: _builtins.str = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata", "preconditions", b"preconditions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,8 +581,8 @@ class PostBatchRequest(_message.Message):
     """How much to answer about each operation."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """The operations: 1-8,192, with at most 65,536 entries in all; more answers
-        BATCH_TOO_LARGE.
+        """The operations: 1-8,192, with at most 65,536 entries and preconditions in all;
+        more answers BATCH_TOO_LARGE.
         """
 
     def __init__(
@@ -500,6 +636,7 @@ class OperationResult(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The sequence of its record; 0 where it was refused."""
     hash: _builtins.bytes
@@ -512,7 +649,15 @@ class OperationResult(_message.Message):
 
     @_builtins.property
     def transaction(self) -> _ledger_pb2.Transaction:
-        """The whole transaction, with BATCH_VIEW_FULL; absent where it was refused."""
+        """The whole transaction, with BATCH_VIEW_FULL; absent where it was refused, and
+        of an account.
+        """
+
+    @_builtins.property
+    def account(self) -> _ledger_pb2.Account:
+        """The whole account, with BATCH_VIEW_FULL; absent where it was refused, and of
+        a transaction.
+        """
 
     def __init__(
         self,
@@ -522,10 +667,11 @@ class OperationResult(_message.Message):
         hash: _builtins.bytes = ...,
         replayed: _builtins.bool = ...,
         transaction: _ledger_pb2.Transaction | None = ...,
+        account: _ledger_pb2.Account | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "replayed", b"replayed", "sequence", b"sequence", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "hash", b"hash", "replayed", b"replayed", "sequence", b"sequence", "status", b"status", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

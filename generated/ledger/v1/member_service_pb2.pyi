@@ -37,7 +37,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_FORCE_REVERSER: _Role.ValueType  # 4
     """Reverses, also past balance bounds."""
     ROLE_ACCOUNTANT: _Role.ValueType  # 5
-    """Opens accounts, creates assets, and looks accounts up."""
+    """Opens and changes accounts, creates assets, and looks accounts up."""
     ROLE_AUDITOR: _Role.ValueType  # 6
     """Reads everything, members and audit events too, and writes nothing. Cannot be
     narrowed to accounts.
@@ -63,7 +63,7 @@ ROLE_REVERSER: Role.ValueType  # 3
 ROLE_FORCE_REVERSER: Role.ValueType  # 4
 """Reverses, also past balance bounds."""
 ROLE_ACCOUNTANT: Role.ValueType  # 5
-"""Opens accounts, creates assets, and looks accounts up."""
+"""Opens and changes accounts, creates assets, and looks accounts up."""
 ROLE_AUDITOR: Role.ValueType  # 6
 """Reads everything, members and audit events too, and writes nothing. Cannot be
 narrowed to accounts.

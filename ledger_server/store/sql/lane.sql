@@ -86,7 +86,7 @@ select newest.*
 from json_array_elements_text(%(names)s::json) as asked (name)
 cross join lateral (
     select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
-        details_digest
+        details_digest, status
     from ledger.accounts
     where ledger_id = %(ledger_id)s
         and accounts.name = asked.name
@@ -94,13 +94,27 @@ cross join lateral (
     limit 1
 ) as newest;
 
+-- name: openings_by_names
+-- The first versions of accounts, whose names come as a JSON list.
+select first.*
+from json_array_elements_text(%(names)s::json) as asked (name)
+cross join lateral (
+    select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
+        details_digest, status
+    from ledger.accounts
+    where ledger_id = %(ledger_id)s
+        and accounts.name = asked.name
+    order by version
+    limit 1
+) as first;
+
 -- name: accounts_by_ids
 -- The newest versions of accounts.
 select newest.*
 from unnest(%(account_ids)s::bigint[]) as asked (account_id)
 cross join lateral (
     select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
-        details_digest
+        details_digest, status
     from ledger.accounts
     where ledger_id = %(ledger_id)s
         and accounts.account_id = asked.account_id
@@ -221,13 +235,14 @@ from json_to_recordset(%(rows)s::json) as asset (
 -- name: insert_accounts
 -- Account versions, in order of sequence.
 insert into ledger.accounts (
-    ledger_id, account_id, version, sequence, name, type, limits, metadata, record_time, created_by, salt, hash
+    ledger_id, account_id, version, sequence, name, type, status, limits, metadata, record_time, created_by,
+    salt, hash
 )
-select %(ledger_id)s::bigint, account_id, version, sequence, name, type, limits, metadata,
+select %(ledger_id)s::bigint, account_id, version, sequence, name, type, status, limits, metadata,
     %(record_time)s::timestamptz, created_by, decode(salt, 'hex'), decode(hash, 'hex')
 from json_to_recordset(%(rows)s::json) as account (
-    account_id bigint, version integer, sequence bigint, name text, type smallint, limits jsonb,
-    metadata jsonb, created_by text, salt text, hash text
+    account_id bigint, version integer, sequence bigint, name text, type smallint, status smallint,
+    limits jsonb, metadata jsonb, created_by text, salt text, hash text
 );
 
 -- name: insert_members

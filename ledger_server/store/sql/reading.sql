@@ -148,7 +148,7 @@ group by asset.code;
 -- name: account
 -- The newest version of one account at a sequence.
 select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
-    details_digest
+    details_digest, status
 from ledger.accounts
 where ledger_id = %(ledger_id)s
     and name = %(name)s
@@ -159,7 +159,7 @@ limit 1;
 -- name: account_page
 -- Accounts by name, at a sequence, each in its newest version.
 select account_id, name, type, version, limits, metadata, sequence, record_time, created_by, salt, hash,
-    details_digest
+    details_digest, status
 from (
     select distinct on (name) *
     from ledger.accounts

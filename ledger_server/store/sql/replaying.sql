@@ -14,7 +14,7 @@ select set_config('ledger.id', %(ledger_id)s::text, false);
 -- name: head
 -- The head, with what the fences keep beside it.
 select sequence, hash, (extract(epoch from record_time) * 1000000)::bigint, filled, owing_from,
-    account_id_max, asset_id_max, has_limits
+    account_id_max, asset_id_max, has_limits, has_shut
 from ledger.heads
 where ledger_id = %(ledger_id)s;
 
