@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -10,8 +11,10 @@ from ledger.v1 import ledger_pb2 as nouns
 
 from ledger_server.domain.accounts import AccountDraft, AccountType, AssetDraft, Head, Limit
 from ledger_server.domain.books import Books
+from ledger_server.domain.charts import Chart, ChartDraft
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft, Role
+from ledger_server.domain.misfits import NO_MISFITS, AccountUse, misfits
 from ledger_server.domain.posting import decide
 from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
 
@@ -65,6 +68,11 @@ def member_draft(principal: str, *roles: Role, prefixes: Sequence[str] = (), ver
     return MemberDraft(principal, tuple(sorted(roles)), tuple(sorted(prefixes)), version, "test")
 
 
+def chart_draft(chart: Chart, version: int = 0, *, validate_only: bool = False) -> ChartDraft:
+    """A chart to apply."""
+    return ChartDraft(chart, version, "test", validate_only)
+
+
 class PaperBooks:
     """A ledger in memory: looks up what drafts name, as a lane would, and decides them.
 
@@ -75,6 +83,7 @@ class PaperBooks:
 
     def __init__(self) -> None:
         self.books = Books("paper", Head(1, bytes(32), NOON))
+        self.books.series = defaultdict(int)
         self._salts = count(1)
         self.recorded(
             AssetDraft("USD", 2, "test"),
@@ -122,8 +131,28 @@ class PaperBooks:
             dict(books.keys),
             dict(books.transactions),
             dict(books.reversals),
+            books.rules,
+            dict(books.series),
             dict(books.members),
         )
+
+    def _uses(self) -> list[AccountUse]:
+        """Every account with the assets that it has moved in."""
+        known = [version for version in self.books.accounts.values() if version is not None]
+        return [
+            AccountUse(
+                version.account.name,
+                version.account.type,
+                {
+                    entry.asset.code
+                    for recorded in self.books.transactions.values()
+                    if recorded is not None
+                    for entry in recorded.entries
+                    if entry.account == version.account
+                },
+            )
+            for version in known
+        ]
 
     def _look_up(self, drafts: Sequence[Draft]) -> None:
         books = self.books
@@ -140,6 +169,10 @@ class PaperBooks:
                 books.assets.setdefault(draft.code, None)
             elif isinstance(draft, MemberDraft):
                 books.members.setdefault(draft.principal, None)
+            elif isinstance(draft, ChartDraft):
+                for asset in draft.chart.assets:
+                    books.assets.setdefault(asset.code, None)
+                books.misfits = misfits(draft.chart, self._uses()) if draft.chart.families else NO_MISFITS
             elif isinstance(draft.origin, str):
                 books.keys.setdefault(draft.origin, None)
             else:

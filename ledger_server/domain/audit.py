@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ledger_server.domain.accounts import AccountVersion, AssetRecord
 from ledger_server.domain.callers import Caller
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.transactions import Transaction
@@ -66,6 +67,8 @@ def acts_of(caller: Caller | None, drafts: Sequence[Draft], decisions: Sequence[
         if isinstance(record, MemberVersion):
             assert isinstance(draft, MemberDraft)
             acts.append(Act(caller, _member_action(draft), record.principal, record.sequence))
+        elif isinstance(record, ChartVersion):
+            acts.append(Act(caller, "CHART_APPLIED", str(record.version), record.sequence))
         elif isinstance(record, AccountVersion):
             accounts.append(record)
         elif isinstance(record, AssetRecord):

@@ -27,6 +27,7 @@ _ASSET = b"\x02"
 _ACCOUNT = b"\x03"
 _TRANSACTION = b"\x04"
 _MEMBER = b"\x05"
+_CHART = b"\x06"
 
 _u32 = Struct(">I").pack
 # An empty string, framed; and an empty list.
@@ -37,6 +38,8 @@ _i64 = Struct(">q").pack
 _times = Struct(">qBQ").pack
 # The flags, beside the one that the caller gave the effective_time.
 _FORCED = 2
+OPENS_ACCOUNTS = 4
+NUMBERED = 16
 
 # Side and layer of a posted entry, as one prefix of its frame.
 POSTED_DEBIT = b"\x01\x00"
@@ -53,6 +56,23 @@ def framed(text: str) -> bytes:
 def framed_again(text: str) -> bytes:
     """The same for what comes with every record: kinds, principals."""
     return framed(text)
+
+
+def frames(parts: Iterable[bytes]) -> bytes:
+    """A list as the chain writes it: how many in 4 bytes, then each."""
+    listed = list(parts)
+    return _u32(len(listed)) + b"".join(listed)
+
+
+def limits_frame(limits: Iterable[tuple[str, int | None, int | None]]) -> bytes:
+    """Limits by asset code in bytewise order, each bound behind a flag."""
+    parts = []
+    for code, *bounds in sorted(limits, key=lambda limit: limit[0].encode()):
+        part = framed(code)
+        for bound in bounds:
+            part += b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True)
+        parts.append(part)
+    return frames(parts)
 
 
 def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical: bytes) -> bytes:
@@ -90,22 +110,18 @@ def account_canonical(
     digest: bytes,
 ) -> bytes:
     """An account's opening or change: limits by asset code in bytewise order, each bound behind a flag."""
-    ordered = sorted(limits, key=lambda limit: limit[0].encode())
-    parts = [
-        _ACCOUNT,
-        _i64(record_time),
-        framed(created_by),
-        name_framed,
-        bytes((account_type,)),
-        _u32(version),
-        _u32(len(ordered)),
-    ]
-    for code, balance_min, balance_max in ordered:
-        parts.append(framed(code))
-        for bound in (balance_min, balance_max):
-            parts.append(b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True))
-    parts.append(digest)
-    return b"".join(parts)
+    return b"".join(
+        (
+            _ACCOUNT,
+            _i64(record_time),
+            framed(created_by),
+            name_framed,
+            bytes((account_type,)),
+            _u32(version),
+            limits_frame(limits),
+            digest,
+        )
+    )
 
 
 def transaction_canonical(
@@ -119,9 +135,14 @@ def transaction_canonical(
     digest: bytes,
     entries: list[bytes],
     forced: bool = False,
+    more_flags: int = 0,
+    more: bytes = b"",
 ) -> bytes:
-    """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`)."""
-    flags = effective_time_given | _FORCED if forced else effective_time_given
+    """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`).
+
+    `more` is what each of `more_flags` stands for, in order of the flags.
+    """
+    flags = effective_time_given | _FORCED if forced else effective_time_given | more_flags
     return b"".join(
         (
             _TRANSACTION,
@@ -133,8 +154,21 @@ def transaction_canonical(
             digest,
             _u32(len(entries)),
             *entries,
+            more,
         )
     )
+
+
+def opened_frame(
+    name_framed: bytes, account_type: int, limits: Iterable[tuple[str, int | None, int | None]]
+) -> bytes:
+    """An account that a transaction opens."""
+    return name_framed + bytes((account_type,)) + limits_frame(limits)
+
+
+def number_frame(series: str, number: int) -> bytes:
+    """The number that a transaction has in its series."""
+    return framed(series) + _u64(number)
 
 
 def member_canonical(
@@ -158,6 +192,15 @@ def member_canonical(
             _u32(len(account_prefixes)),
             *map(framed, account_prefixes),
         )
+    )
+
+
+def chart_canonical(
+    record_time: int, created_by: str, version: int, lists: Iterable[Iterable[bytes]]
+) -> bytes:
+    """A version of the chart: its lists, each part framed as docs/chain.md says."""
+    return b"".join(
+        (_CHART, _i64(record_time), framed(created_by), _u32(version), *(frames(parts) for parts in lists))
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ledger_server.domain.accounts import AccountDraft, AccountVersion, AssetDraft, AssetRecord
+from ledger_server.domain.charts import ChartDraft, ChartVersion
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
 
-Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft | MemberDraft
-Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion
+Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft | MemberDraft | ChartDraft
+Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion | ChartVersion
 
 
 class Recorded(NamedTuple):

@@ -22,7 +22,7 @@ class Permission(Enum):
     POST = "post"
     REVERSE = "reverse"
     FORCE_REVERSE = "reverse with force"
-    KEEP_CHART = "open accounts and create assets"
+    KEEP_CHART = "apply a chart, open accounts and create assets"
     LIST_MEMBERS = "list members"
     MANAGE_MEMBERS = "add and remove members"
     MANAGE_KEYS = "manage API keys"

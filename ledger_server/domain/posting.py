@@ -2,7 +2,7 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, accounts, assets, overflow, bounds;
+order of judgement within a draft is: key, chart, accounts, assets, overflow, bounds;
 form was judged when the draft was made. What is decided changes the books at
 once; what is refused leaves them as they were. Nothing is written here: a refusal
 never has rows to undo.
@@ -26,8 +26,11 @@ from ledger_server.domain.accounts import (
 from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.books import Books
 from ledger_server.domain.bounding import bound_refusal
+from ledger_server.domain.charting import decide_chart
+from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.content import post_differences, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.first_postings import judge_by_chart, opened_frames, opening, opens, put_opened
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.membership import decide_member
 from ledger_server.domain.mirroring import mirror_fault, mirrored
@@ -89,6 +92,8 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
         return decide_asset(draft, books, moment)
     if isinstance(draft, MemberDraft):
         return decide_member(draft, books, moment)
+    if isinstance(draft, ChartDraft):
+        return decide_chart(draft, books, moment)
     assert_never(draft)
 
 
@@ -98,6 +103,12 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         if recorded is not None:
             differing = post_differences(draft, recorded)
             return _replay(draft.idempotency_key, recorded, differing)
+    series = ""
+    if books.rules is not None:
+        judged = judge_by_chart(draft, books.rules, books)
+        if isinstance(judged, Refusal):
+            return judged
+        series = judged
     return _record(
         books,
         moment,
@@ -110,6 +121,7 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         external_ref=draft.external_ref,
         created_by=draft.created_by,
         validate_only=draft.validate_only,
+        series=series,
     )
 
 
@@ -189,6 +201,7 @@ def _record(
     reverses: int = 0,
     forced: bool = False,
     validate_only: bool = False,
+    series: str = "",
 ) -> Decision:
     """Judges a transaction against accounts and balances, and records it."""
     accounts, assets, balances = books.accounts, books.assets, books.balances
@@ -196,12 +209,25 @@ def _record(
     bounded: dict[tuple[int, int], AccountVersion] = {}
     entries: list[Entry] = []
     frames: list[bytes] = []
+    opened: dict[str, AccountVersion] | None = None
+    record_time = moment.record_time
     for name, is_debit, amount, code in lines:
         version, asset = accounts[name], assets[code]
         if version is None or asset is None:
-            refusal = _unknown_name(books, lines)
-            assert refusal is not None
-            return refusal
+            if opened is None:
+                opened = {}
+            if version is None:
+                version = opened.get(name) or opening(name, books, len(opened), record_time, created_by)
+            if version is None or asset is None:
+                refusal = _unknown_name(books, lines)
+                assert refusal is not None
+                return refusal
+            opened[name] = version
+            fresh = (version.account.account_id, asset.asset_id)
+            if fresh not in moved:
+                moved[fresh] = 0
+                if version.limits:
+                    bounded[fresh] = version
         account = version.account
         place = (account.account_id, asset.asset_id)
         balance = moved.get(place)
@@ -223,14 +249,19 @@ def _record(
             if refusal is not None:
                 return refusal
 
-    record_time = moment.record_time
     sequence = books.head.sequence + 1
     given = effective_time is not None
     when = record_time if effective_time is None else effective_time
     salt = moment.salt()
+    number, more_flags, more = 0, 0, b""
     if validate_only:
         sequence, record_hash = 0, b""
     else:
+        if opened is not None:
+            more_flags, more = chain.OPENS_ACCOUNTS, opened_frames(opened.values())
+        if series:
+            number = books.series[series] + 1
+            more_flags, more = more_flags | chain.NUMBERED, more + chain.number_frame(series, number)
         record_hash = chain.record_hash(
             books.framed,
             sequence,
@@ -246,6 +277,8 @@ def _record(
                 chain.details_digest(salt, description, metadata, external_ref),  # type: ignore[arg-type]
                 frames,
                 forced,
+                more_flags,
+                more,
             ),
         )
     transaction = Transaction(
@@ -267,6 +300,12 @@ def _record(
     )
     if validate_only:
         return Recorded(transaction, False)
+    if opened is not None:
+        opened_here = put_opened(opened.values(), salt, record_hash, books)
+        transaction = transaction._replace(opened=opened_here)
+    if number:
+        transaction = transaction._replace(series=series, number=number)
+        books.put(books.series, series, number)
     books.put_all(balances, moved)
     if idempotency_key:
         books.put(books.keys, idempotency_key, transaction)
@@ -280,7 +319,7 @@ def _record(
 def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
     """The first account that is not there, else the first asset: in this order whatever the lines' order."""
     for line in lines:
-        if books.accounts[line.account] is None:
+        if books.accounts[line.account] is None and not opens(books, line.account):
             return AccountNotFound(
                 f"no account {line.account!r} in ledger {books.ledger!r}; create it first",
                 account=line.account,

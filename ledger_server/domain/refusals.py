@@ -3,13 +3,14 @@
     Refusal
     ├── InvalidRequest ─ bad input, judged before any state
     │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
-    │   ├── UnbalancedTransaction   └── AssetMismatch
+    │   ├── UnbalancedTransaction   ├── AssetMismatch        ├── UnhandledKind
+    │   └── IdempotencyKeyRequired
     ├── Unauthenticated ─ who calls is not known
     │   ├── CredentialsMissing      └── CredentialsInvalid
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
-    │   └── APIKeyNotFound
+    │   ├── APIKeyNotFound          └── ChartNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -17,7 +18,7 @@
     ├── Precondition ─ the state of the books says no
     │   ├── InsufficientFunds       ├── BalanceLimitExceeded
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
-    │   └── ClientUpgradeRequired
+    │   ├── ClientUpgradeRequired   └── ChartConflict
     ├── AmountOverflow
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
@@ -91,6 +92,18 @@ class AssetMismatch(InvalidRequest):
     reason = "ASSET_MISMATCH"
 
 
+class UnhandledKind(InvalidRequest):
+    """The ledger's chart has no such kind, and none that stands for every other."""
+
+    reason = "UNHANDLED_KIND"
+
+
+class IdempotencyKeyRequired(InvalidRequest):
+    """The ledger's chart wants an idempotency key of posts of this kind."""
+
+    reason = "IDEMPOTENCY_KEY_REQUIRED"
+
+
 class PageTokenInvalid(InvalidRequest):
     """The page token is not one of ours, or belongs to another request."""
 
@@ -150,6 +163,12 @@ class APIKeyNotFound(NotFound):
     """No such API key in this ledger."""
 
     reason = "API_KEY_NOT_FOUND"
+
+
+class ChartNotFound(NotFound):
+    """The ledger has no chart, or none of this version."""
+
+    reason = "CHART_NOT_FOUND"
 
 
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
@@ -253,6 +272,12 @@ class ClientUpgradeRequired(Precondition):
     """The client is older than this server takes."""
 
     reason = "CLIENT_UPGRADE_REQUIRED"
+
+
+class ChartConflict(Precondition):
+    """What is recorded contradicts the chart, or what is asked does."""
+
+    reason = "CHART_CONFLICT"
 
 
 class AmountOverflow(Refusal):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger_server.domain.accounts import Account, Asset, Side
+from ledger_server.domain.accounts import Account, AccountVersion, Asset, Side
 from ledger_server.domain.names import is_covered
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
 
@@ -93,7 +93,8 @@ class Transaction(NamedTuple):
     `details_digest` stands in their place. `reversed_by` and `reverses` are 0
     where there is none. `sequence` is 0 and `hash` empty in the answer to a
     validate_only draft. `forced` is true of a reversal that passed over balance bounds
-    by right.
+    by right. `opened` are the accounts that its entries opened, where it was decided here;
+    `number` is its number in `series`, 0 where it has none.
     """
 
     sequence: int
@@ -113,6 +114,9 @@ class Transaction(NamedTuple):
     reversed_by: int = 0
     details_digest: bytes | None = None
     forced: bool = False
+    opened: tuple[AccountVersion, ...] = ()
+    series: str = ""
+    number: int = 0
 
     def is_within(self, prefixes: Sequence[str]) -> bool:
         """Whether each of its accounts is at or below one of the prefixes; no prefixes mean all."""

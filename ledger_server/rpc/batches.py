@@ -8,7 +8,9 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
 from ledger_server.domain.callers import Caller
+from ledger_server.domain.charts import SERIES_NAME_LENGTH_MAX
 from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.names import NAME_LENGTH_MAX
 from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.posting import refuse_all
 from ledger_server.domain.refusals import BatchTooLarge, NotFound, Refusal
@@ -22,6 +24,8 @@ from ledger_server.service.ledger import Ledgers
 # created_by; and to each entry: its running balance.
 _TRANSACTION_BYTES = 256
 _ENTRY_BYTES = 48
+# What a number adds: its series has a name and an account prefix.
+_NUMBER_BYTES = 4 * (SERIES_NAME_LENGTH_MAX + 1 + NAME_LENGTH_MAX) + 16
 # What an account adds to its draft's bytes: times, hash, sequence, created_by.
 _ACCOUNT_BYTES = 200
 # Tags and lengths around a status in its result in its answer.
@@ -41,6 +45,7 @@ def room_for_details(
         size_bytes += request.ByteSize() + count * (_TRANSACTION_BYTES + len(request.ledger.encode()))
         _check(size_bytes)
         size_bytes += _entries_bytes(ledgers, request, drafts)
+        size_bytes += _series_bytes(ledgers, request.ledger, count, size_bytes)
     _check(size_bytes)
     return limits.ANSWER_BYTES_MAX - size_bytes
 
@@ -94,6 +99,17 @@ def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Seque
         if size_bytes > limits.ANSWER_BYTES_MAX:
             break
     return size_bytes
+
+
+def _series_bytes(ledgers: Ledgers, ledger: str, count: int, size_bytes: int) -> int:
+    """What numbers could add, where that could be too much and the ledger's chart gives any."""
+    could_need = count * _NUMBER_BYTES
+    if size_bytes + could_need <= limits.ANSWER_BYTES_MAX:
+        return 0
+    try:
+        return could_need if ledgers.reads.is_numbering(ledger) else 0
+    except NotFound:
+        return 0
 
 
 def _recorded_bytes(ledgers: Ledgers, ledger: str, draft: ReverseDraft) -> int:

@@ -12,6 +12,7 @@ from ledger.v1 import (
     account_service_pb2,
     api_key_service_pb2,
     audit_service_pb2,
+    chart_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
     member_service_pb2,
@@ -157,6 +158,6 @@ def contract_digest() -> str:
     services = (ledger_service_pb2, account_service_pb2, pb, member_service_pb2, api_key_service_pb2)
     files = sorted(
         (module.DESCRIPTOR.name, module.DESCRIPTOR.serialized_pb)
-        for module in (nouns_pb, *services, audit_service_pb2)
+        for module in (nouns_pb, *services, audit_service_pb2, chart_service_pb2)
     )
     return sha256(b"".join(data for _, data in files)).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger_server.domain import names
+from ledger_server.domain import charts, names
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
@@ -59,6 +59,13 @@ PUBLISHED: dict[str, int] = {
     "accounts_per_batch_max": ACCOUNTS_PER_BATCH_MAX,
     "balances_per_batch_max": BALANCES_PER_BATCH_MAX,
     "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,
+    "chart_assets_max": charts.ASSETS_MAX,
+    "chart_families_max": charts.FAMILIES_MAX,
+    "assets_per_family_max": charts.FAMILY_ASSETS_MAX,
+    "chart_kinds_max": charts.KINDS_MAX,
+    "required_metadata_per_kind_max": charts.REQUIRED_METADATA_MAX,
+    "parameter_name_length_max": charts.PARAMETER_NAME_LENGTH_MAX,
+    "series_name_length_max": charts.SERIES_NAME_LENGTH_MAX,
     "page_size_default": PAGE_SIZE_DEFAULT,
     "page_size_max": PAGE_SIZE_MAX,
     "audit_page_size_default": AUDIT_PAGE_SIZE_DEFAULT,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from ledger_server.domain.names import is_at_or_below
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
 from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
@@ -102,7 +103,17 @@ def shown(access: Access, recorded: Transaction) -> Transaction | None:
     if not access.is_narrowed:
         return recorded
     entries = tuple(entry for entry in recorded.entries if access.covers(entry.account.name))
-    return recorded._replace(entries=entries) if entries else None
+    if not entries:
+        return None
+    _, _, prefix = recorded.series.partition(":")
+    if prefix and not _is_near(access, prefix):
+        return recorded._replace(entries=entries, series="", number=0)
+    return recorded._replace(entries=entries)
+
+
+def _is_near(access: Access, prefix: str) -> bool:
+    """Whether a path is covered, or lies above what is."""
+    return access.covers(prefix) or any(is_at_or_below(own, prefix) for own in access.account_prefixes)
 
 
 def _narrowed(access: Access, why: str) -> MembershipNarrowed:

@@ -242,14 +242,15 @@ def account_draft(
         form.fault(f"{field}.limits", f"has {len(given.limits)}; at most {most} are allowed")
         return None
     for index, limit in enumerate(given.limits):
-        _limit(limit, bounds, form, f"{field}.limits[{index}]")
+        balance_limit(limit, bounds, form, f"{field}.limits[{index}]")
     metadata = form.metadata(given.metadata, f"{field}.metadata")
     if len(form.violations) > before:
         return None
     return AccountDraft(given.name, AccountType(given.type), bounds, metadata, created_by)
 
 
-def _limit(given: nouns_pb.BalanceLimit, bounds: dict[str, Limit], form: Form, field: str) -> None:
+def balance_limit(given: nouns_pb.BalanceLimit, bounds: dict[str, Limit], form: Form, field: str) -> None:
+    """Adds the limit in one asset to the bounds of an account."""
     form.asset(given.asset, f"{field}.asset")
     if given.asset in bounds:
         form.fault(f"{field}.asset", f"{given.asset!r} has a limit already")

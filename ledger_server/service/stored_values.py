@@ -97,6 +97,8 @@ def origin_of(
         stored.salt,
         stored.hash,
         forced=stored.forced,
+        series=stored.series,
+        number=stored.number,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger_server.domain.accounts import AccountDraft, AssetDraft
+from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.transactions import PostDraft
@@ -32,6 +33,9 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
             wanted.creates_assets = True
         elif isinstance(draft, MemberDraft):
             wanted.members.add(draft.principal)
+        elif isinstance(draft, ChartDraft):
+            assets.update(asset.code for asset in draft.chart.assets)
+            wanted.chart = draft.chart
         else:
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)

@@ -152,6 +152,8 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         record_hash,
         digest,
         forced,
+        series,
+        number,
     ) = row
     return Transaction(
         sequence,
@@ -171,4 +173,7 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         reversed_by,
         None if digest is None else bytes(digest),
         forced,
+        (),
+        series or "",
+        number or 0,
     )

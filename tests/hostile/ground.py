@@ -17,6 +17,8 @@ from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 
 LEDGERS = ("fuzz:a", "fuzz:b")
+# Each side applies its chart to one of its own, so that none takes away what a valid call needs.
+CHARTED = {"valid": "fuzz:c", "bent": "fuzz:d"}
 ORIGINS = 12
 _PATIENCE_S = 60.0
 
@@ -45,6 +47,8 @@ def opened(server: Serving, seed: str) -> Ground:
     _fill_vault(vault, canary)
     for name in LEDGERS:
         _fill(Teller.open(server, name))
+    for name in CHARTED.values():
+        Teller.open(server, name)
     first = Teller(server, LEDGERS[0])
     tokens = {
         "ListTransactions": first.page(page_size=2).next_page_token,

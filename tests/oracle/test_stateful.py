@@ -16,6 +16,7 @@ from random import Random
 import pytest
 from clusters import Cluster
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
+from oracle.drawing_charts import a_chart, a_reading, opening
 from oracle.drive import RESTARTED, Drive
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import shortened
@@ -63,6 +64,9 @@ class SideBySide:
             self.turn_a_page: 2,
             self.leave_before_the_answer: 1,
             self.let_time_pass: 2,
+            self.apply_a_chart: 2,
+            self.post_to_a_customer: 2,
+            self.read_of_charts: 1,
             self.start_again: 1,
             self.restart_the_database: 1,
         }
@@ -87,6 +91,8 @@ class SideBySide:
             {"name": name, "type": kind, "limits": bounded.get(name, [])} for name, kind in ACCOUNTS.items()
         ]
         self.ask("BatchCreateAccounts", {"ledger": "main", "accounts": accounts})
+        if self.random.randrange(2):
+            self.apply_a_chart()
         for _ in range(12):
             self.post()
 
@@ -134,6 +140,26 @@ class SideBySide:
             (method, request), recorded = self.random.choice(self.keyed)
             for _ in range(3):
                 self.ask(*self.draw().nearly_the_same(method, request, recorded))
+
+    def apply_a_chart(self) -> None:
+        """Another chart, or what it would change; now and then the same again."""
+        request = a_chart(self.random, self.charts())
+        self.ask(*request)
+        if self.random.randrange(4) == 0:
+            self.ask(*request)
+
+    def post_to_a_customer(self) -> None:
+        """Perhaps the first post of one."""
+        for _ in range(2):
+            self.write(opening(self.draw().a_post(), self.random))
+
+    def read_of_charts(self) -> None:
+        for _ in range(3):
+            self.ask(*a_reading(self.random, self.charts()))
+
+    def charts(self) -> int:
+        """How many versions of its chart the main ledger has."""
+        return len(self.drive.reference.ledgers["main"].get("charts", ()))
 
     def read(self) -> None:
         """Reads are cheap, and most see little: several at once."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import psycopg
 import pytest
 from callers import Teller, unsound
 from clusters import Database
+from edited_journals import proven, unchecked, undone
 from ledger.v1 import member_service_pb2 as pb
 from ledger.v1 import member_service_pb2_grpc
 
-from ledger_server.service.verify import BadRecord, Proof, prove
-from ledger_server.store.replaying import reading_journals
+from ledger_server.service.verify import BadRecord, Proof
 
 # A teller's ledger has six records when it is opened.
 ANN, BOB, CHANGED, REMOVED, AGAIN, FUNDED, SPENT, FORCED, UNDONE = range(7, 16)
@@ -46,16 +42,6 @@ def book(teller: Teller) -> Teller:
     teller.reverse("spend", "undone")
     assert teller.head() == UNDONE
     return teller
-
-
-def proven(database: Database, name: str) -> Proof | BadRecord:
-    """What `verify` says, read as ledger_app."""
-    with reading_journals(database.app_url, name) as journals:
-        (journal,) = journals
-        try:
-            return prove(journal)
-        except BadRecord as bad:
-            return bad
 
 
 def test_a_journal_with_members_and_force_is_proven_whole(book: Teller, shared_database: Database) -> None:
@@ -104,34 +90,3 @@ def test_every_single_edit_is_found_at_its_sequence(book: Teller, shared_databas
 
                 assert isinstance(found, BadRecord), (relation, change)
                 assert found.sequence == sequence, (relation, change, found)
-
-
-def unchecked(session: psycopg.Connection[Any], relation: str) -> list[str]:
-    """The table's checks."""
-    rows = session.execute(
-        "select conname from pg_constraint where conrelid = %s::regclass and contype = 'c'",
-        [f"ledger.{relation}"],
-    )
-    return [f'"{name}"' for (name,) in rows]
-
-
-@contextmanager
-def undone(session: psycopg.Connection[Any], relation: str, ledger: str, sequence: int) -> Iterator[str]:
-    """Puts back what the block did to one row."""
-    row = session.execute("select ledger_id from ledger.directory where name = %s", [ledger]).fetchone()
-    assert row is not None
-    where = f"ledger_id = {row[0]} and sequence = {sequence}"
-    session.execute(f"create temporary table kept as select *, ctid as place from ledger.{relation}".encode())
-    yield where
-    others = f"select place from kept where not ({where})"
-    session.execute(f"delete from ledger.{relation} where ctid not in ({others})".encode())
-    columns = ", ".join(
-        name
-        for (name,) in session.execute(
-            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0"
-            " and not attisdropped order by attnum",
-            [f"ledger.{relation}"],
-        )
-    )
-    session.execute(f"insert into ledger.{relation} select {columns} from kept where {where}".encode())
-    session.execute("drop table kept")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo import (
     of_the_books,
     of_the_callers,
+    of_the_charts,
     of_the_credentials,
     of_the_domain,
     of_the_lane,
@@ -25,6 +26,7 @@ ANIMALS = (
     *of_the_credentials.ANIMALS,
     *of_the_members.ANIMALS,
     *of_the_tenants.ANIMALS,
+    *of_the_charts.ANIMALS,
     *of_the_callers.ANIMALS,
     *of_the_limits.ANIMALS,
     *of_the_books.ANIMALS,

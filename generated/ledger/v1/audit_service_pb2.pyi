@@ -45,8 +45,9 @@ class AuditEvent(_message.Message):
     """The address that it called from, as gRPC writes it; at most 255 characters."""
     action: _builtins.str
     """What was done, in capitals: MEMBER_ADDED, MEMBER_CHANGED, MEMBER_REMOVED,
-    ACCOUNTS_OPENED, ASSETS_CREATED, REVERSED_WITH_FORCE, API_KEY_CREATED,
-    API_KEY_REVOKED, LEDGER_CREATED, DENIED. There may be others.
+    ACCOUNTS_OPENED, ASSETS_CREATED, CHART_APPLIED, REVERSED_WITH_FORCE,
+    API_KEY_CREATED, API_KEY_REVOKED, LEDGER_CREATED, DENIED. There may be
+    others.
     """
     subject: _builtins.str
     """What it was done to: a principal, an account's name, an asset's code, a

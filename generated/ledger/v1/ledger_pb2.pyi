@@ -458,6 +458,8 @@ class Transaction(_message.Message):
     REVERSED_BY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     sequence: _builtins.int
@@ -490,6 +492,12 @@ class Transaction(_message.Message):
     """The chained SHA-256 of its record; see docs/chain.md."""
     forced: _builtins.bool
     """True of a reversal that was asked for with force; see ReverseRequest.force."""
+    series: _builtins.str
+    """What its number is counted in, where the ledger's chart numbers its kind:
+    Numbering.name, or that and an account prefix ("receipts:shops:12").
+    """
+    number: _builtins.int
+    """Its number in that series, from 1 without a gap; 0 where it has none."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
         """Its lines, in the caller's order. A caller whose membership is narrowed to
@@ -528,10 +536,12 @@ class Transaction(_message.Message):
         reversed_by: _builtins.int = ...,
         hash: _builtins.bytes = ...,
         forced: _builtins.bool = ...,
+        series: _builtins.str = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "forced", b"forced", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "forced", b"forced", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "number", b"number", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence", "series", b"series"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
