@@ -8,3 +8,4 @@ from ledger.v1.ledger_admin_service_pb2 import *  # noqa: F403
 from ledger.v1.ledger_pb2 import *  # noqa: F403
 from ledger.v1.ledger_service_pb2 import *  # noqa: F403
 from ledger.v1.member_service_pb2 import *  # noqa: F403
+from ledger.v1.template_pb2 import *  # noqa: F403

@@ -7,7 +7,7 @@
     │   └── IdempotencyKeyRequired
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
-    │   ├── AssetNotFound           ├── TransactionNotFound
+    │   ├── AssetNotFound           ├── TransactionNotFound  ├── TemplateNotFound
     │   ├── APIKeyNotFound          ├── MemberNotFound       └── ChartNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
@@ -181,6 +181,10 @@ class AssetNotFound(NotFound):
 
 class TransactionNotFound(NotFound):
     """No transaction of the ledger has this sequence or key."""
+
+
+class TemplateNotFound(NotFound):
+    """The ledger's chart has no template of this name and version."""
 
 
 class APIKeyNotFound(NotFound):

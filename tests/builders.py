@@ -15,8 +15,16 @@ from ledger_server.domain.charts import Chart, ChartDraft
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft, Role
 from ledger_server.domain.misfits import NO_MISFITS, AccountUse, misfits
+from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.posting import decide
-from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import (
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+    TemplateDraft,
+    TemplateUse,
+    Transaction,
+)
 
 DEBIT, CREDIT = nouns.SIDE_DEBIT, nouns.SIDE_CREDIT
 # A moment in 2026, in microseconds.
@@ -45,6 +53,19 @@ def post_draft(*entries: EntryDraft, key: str = "", **changes: Any) -> PostDraft
     }
     lines = entries or (debit("cash", 100), credit("sales", 100))
     return PostDraft(entries=lines, idempotency_key=key, **(fields | changes))
+
+
+def template_draft(
+    name: str, given: Parameters, key: str = "", *, version: int = 0, **changes: Any
+) -> TemplateDraft:
+    """A transaction that a template is asked to make."""
+    fields: dict[str, Any] = {
+        "effective_time": None,
+        "description": "",
+        "external_ref": "",
+        "created_by": "test",
+    }
+    return TemplateDraft(TemplateUse(name, version, given), key, **(fields | changes))
 
 
 def reverse_draft(origin: int | str, key: str = "", **changes: Any) -> ReverseDraft:
@@ -161,6 +182,11 @@ class PaperBooks:
                 for entry in draft.entries:
                     books.accounts.setdefault(entry.account, None)
                     books.assets.setdefault(entry.asset, None)
+            elif isinstance(draft, TemplateDraft):
+                made = books.post_of(draft)
+                for entry in made.entries if isinstance(made, PostDraft) else ():
+                    books.accounts.setdefault(entry.account, None)
+                    books.assets.setdefault(entry.asset, None)
             elif isinstance(draft, AccountDraft):
                 books.accounts.setdefault(draft.name, None)
                 for code in draft.limits:
@@ -177,7 +203,7 @@ class PaperBooks:
                 books.keys.setdefault(draft.origin, None)
             else:
                 books.transactions.setdefault(draft.origin, None)
-            if isinstance(draft, PostDraft | ReverseDraft) and draft.idempotency_key:
+            if isinstance(draft, PostDraft | TemplateDraft | ReverseDraft) and draft.idempotency_key:
                 books.keys.setdefault(draft.idempotency_key, None)
 
 

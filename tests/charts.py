@@ -7,9 +7,11 @@ from typing import Any
 
 from ledger.v1 import chart_service_pb2 as pb
 from ledger.v1 import ledger_pb2 as nouns
+from ledger.v1 import template_pb2 as templates_pb
 
 ASSET, LIABILITY = nouns.ACCOUNT_TYPE_ASSET, nouns.ACCOUNT_TYPE_LIABILITY
-UUID, INT, SLUG = pb.PARAMETER_TYPE_UUID, pb.PARAMETER_TYPE_INT, pb.PARAMETER_TYPE_SLUG
+UUID, INT = templates_pb.PARAMETER_TYPE_UUID, templates_pb.PARAMETER_TYPE_INT
+SLUG = templates_pb.PARAMETER_TYPE_SLUG
 REQUIRED, OPTIONAL = pb.IDEMPOTENCY_RULE_REQUIRED, pb.IDEMPOTENCY_RULE_OPTIONAL
 NONE = pb.IDEMPOTENCY_RULE_NONE
 USD = pb.ChartAsset(code="USD", scale=2)

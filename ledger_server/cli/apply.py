@@ -83,6 +83,7 @@ def _show(ledger: str, tried: ApplyChartResponse) -> None:
         ("asset", changes.assets),
         ("family", changes.families),
         ("kind", changes.kinds),
+        ("template", changes.templates),
     ):
         for sign, names in (("+", difference.added), ("~", difference.changed), ("-", difference.removed)):
             for one in names:

@@ -12,9 +12,19 @@
     kinds:
       bonus: {idempotency: REQUIRED, required_metadata: [reason]}
       sale: {numbering: {name: receipts, per: "shops:{shop}"}}
+    templates:
+      sale 2:
+        kind: sale
+        parameters: {shop: slug}
+        groups:
+          lines: {parameters: {quantity: int, price: amount}, min_items: 1}
+        entries:
+          - {debit: "shops:{shop}:till", amount: quantity * price, asset: USD, for_each: lines}
+          - {credit: sales, amount: quantity * price, asset: USD, for_each: lines}
 
 Every scalar is taken as it is written, so that 1000 is an account's name and no number
 is rounded. Bounds are in minor units: one for every asset of the family, or one by asset.
+A template without a version is version 1; a share has a weight, a number or a parameter.
 """
 
 import re
@@ -37,10 +47,16 @@ from ledger_client.contract import (
     Kind,
     Numbering,
     ParameterType,
+    Side,
+    Template,
+    TemplateEntry,
+    TemplateGroup,
 )
 
 # Far more than the largest chart.
 BYTES_MAX = 4 * 1024 * 1024
+# "sale 2"
+_VERSIONED = re.compile(r"(\S+?)(?: ([0-9]{1,9}))?")
 _PLACE = re.compile(r"chart\.(\w+)\[(\d+)\](.*)", re.DOTALL)
 
 
@@ -82,8 +98,9 @@ def read_chart(path: Path) -> ChartFile:
     except yaml.YAMLError as error:
         raise ChartFault(1, str(error).partition("\n")[0]) from error
     chart, places = Chart(), {}
-    parts = _fields(root, "the chart", "assets", "families", "kinds") if root is not None else {}
-    for name, make in (("assets", _asset), ("families", _family), ("kinds", _kind)):
+    makers = {"assets": _asset, "families": _family, "kinds": _kind, "templates": _template}
+    parts = _fields(root, "the chart", *makers) if root is not None else {}
+    for name, make in makers.items():
         for index, (key, value) in enumerate(_items(parts.get(name), name)):
             places[name, index] = key.start_mark.line + 1, key.value
             getattr(chart, name).append(make(key.value, value, key))
@@ -121,10 +138,7 @@ def _family(pattern: str, value: Node, at: Node) -> AccountFamily:
             setattr(limits.setdefault(code, BalanceLimit(asset=code)), name, bound)
     return AccountFamily(
         pattern=pattern,
-        parameters={
-            key.value: _enum(kind, "a parameter's type", ParameterType, "PARAMETER_TYPE_")
-            for key, kind in _items(fields.get("parameters"), "parameters")
-        },
+        parameters=_types(fields.get("parameters")),
         type=_enum(fields["type"], "type", AccountType, "ACCOUNT_TYPE_"),
         assets=assets,
         limits=limits.values(),
@@ -149,6 +163,58 @@ def _kind(name: str, value: Node, at: Node) -> Kind:
         _text(one, "a metadata key") for one in _list(fields.get("required_metadata"), "required_metadata")
     ]
     return Kind(name=name, idempotency=rule, required_metadata=metadata, numbering=numbering)
+
+
+def _template(title: str, value: Node, at: Node) -> Template:
+    named = _VERSIONED.fullmatch(title)
+    if named is None:
+        raise _fault(
+            at, f"{title!r} is no template's name, with its version behind a space where it is not 1"
+        )
+    fields = _fields(value, f"template {title!r}", "kind", "parameters", "groups", "entries", "metadata")
+    return Template(
+        name=named[1],
+        version=int(named[2] or 1),
+        kind=_text(fields["kind"], "kind") if "kind" in fields else "",
+        parameters=_types(fields.get("parameters")),
+        groups=[_group(key.value, one) for key, one in _items(fields.get("groups"), "groups")],
+        entries=[_entry(one) for one in _list(fields.get("entries"), "entries")],
+        metadata={
+            key.value: _text(one, "a value") for key, one in _items(fields.get("metadata"), "metadata")
+        },
+    )
+
+
+def _types(node: Node | None) -> dict[str, Any]:
+    return {
+        key.value: _enum(kind, "a parameter's type", ParameterType, "PARAMETER_TYPE_")
+        for key, kind in _items(node, "parameters")
+    }
+
+
+def _group(name: str, value: Node) -> TemplateGroup:
+    fields = _fields(value, f"group {name!r}", "parameters", "min_items")
+    least = _integer(fields["min_items"], "min_items", 10**6) if "min_items" in fields else None
+    return TemplateGroup(name=name, parameters=_types(fields.get("parameters")), min_items=least)
+
+
+def _entry(node: Node) -> TemplateEntry:
+    fields = _fields(node, "an entry", "debit", "credit", "amount", "asset", "for_each", "weight")
+    side = "credit" if "credit" in fields else "debit"
+    if ("debit" in fields) is ("credit" in fields) or not {"amount", "asset"} <= fields.keys():
+        raise _fault(node, "an entry needs debit or credit with its account, an amount and an asset")
+    entry = TemplateEntry(
+        account=_text(fields[side], side),
+        side=Side.Value(f"SIDE_{side.upper()}"),
+        factors=[factor.strip() for factor in _text(fields["amount"], "amount").split("*")],
+        asset=_text(fields["asset"], "asset"),
+        group=_text(fields["for_each"], "for_each") if "for_each" in fields else "",
+    )
+    if "weight" in fields and _text(fields["weight"], "weight")[:1].isdigit():
+        entry.weight = _integer(fields["weight"], "weight", 10**18 - 1)
+    elif "weight" in fields:
+        entry.weight_parameter = _text(fields["weight"], "weight")
+    return entry
 
 
 # nodes ----------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from typing import Any
 
 from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
 from ledger_server.domain.chain import framed
+from ledger_server.domain.expanders import Expanders, post_of
 from ledger_server.domain.governing import Rules
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.misfits import NO_MISFITS, Misfits
-from ledger_server.domain.transactions import Transaction
+from ledger_server.domain.refusals import Refusal
+from ledger_server.domain.transactions import PostDraft, TemplateDraft, Transaction
 
 _MISSING = object()
 
@@ -38,6 +40,7 @@ class Books:
         "is_void",
         "keys",
         "ledger",
+        "made",
         "members",
         "misfits",
         "next_account_id",
@@ -74,6 +77,8 @@ class Books:
         self.misfits: Misfits = NO_MISFITS
         # The last number given, by series.
         self.series: dict[str, int] = {}
+        # What templates of this chart make of the batch's drafts.
+        self.made: dict[TemplateDraft, PostDraft | Refusal] = {}
         # A write that these books speak of did not come true: what was decided on them is void.
         self.is_void = False
         self._began_at = head.sequence
@@ -99,6 +104,19 @@ class Books:
             self._undo.append((self, "rules", self.rules))
         self.rules = rules
         self.fitting = {}
+        self.made = {}
+
+    @property
+    def expanders(self) -> Expanders | None:
+        """The templates of the newest chart; None where there is no chart."""
+        return self.rules.expanders if self.rules is not None else None
+
+    def post_of(self, draft: TemplateDraft) -> PostDraft | Refusal:
+        """What the newest chart's template makes of a draft; made once, as it is read for and decided."""
+        made = self.made.get(draft)
+        if made is None:
+            made = self.made[draft] = post_of(draft, self.expanders)
+        return made
 
     def stand_at_zero(self, account_id: int) -> None:
         """Notes that an account which was opened just now has nothing in any asset."""
@@ -119,7 +137,7 @@ class Books:
         """Changes everything back since `begin`: a refused unit leaves the books as they were."""
         for mapping, key, value in reversed(self._undo or ()):
             if mapping is self:
-                self.rules, self.fitting = value, {}
+                self.rules, self.fitting, self.made = value, {}, {}
             elif value is _MISSING:
                 del mapping[key]
             else:
@@ -141,6 +159,7 @@ class Books:
                 if member is not None and member.sequence > self._began_at
             }
         self.misfits = NO_MISFITS
+        self.made = {}
         self._began_at = self.head.sequence
 
     def forget_batch(self) -> None:
@@ -148,6 +167,7 @@ class Books:
         self.keys.clear()
         self.transactions.clear()
         self.reversals.clear()
+        self.made.clear()
 
     def size(self) -> int:
         """How many places are held; a lane's memory is bounded by it."""

@@ -39,6 +39,7 @@ _times = Struct(">qBQ").pack
 # The flags, beside the one that the caller gave the effective_time.
 _FORCED = 2
 OPENS_ACCOUNTS = 4
+MADE_BY_TEMPLATE = 8
 NUMBERED = 16
 
 # Side and layer of a posted entry, as one prefix of its frame.
@@ -80,13 +81,16 @@ def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical:
     return sha256(VERSION + ledger_framed + _u64(sequence) + previous + sha256(canonical).digest()).digest()
 
 
-def details_digest(salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str) -> bytes:
-    """The salted digest of what may be erased from a record."""
+def details_digest(
+    salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str, parameters: bytes = b""
+) -> bytes:
+    """The salted digest of what may be erased from a record; `parameters` are what its template was given."""
     parts = [salt, framed(description) if description else _EMPTY, _u32(len(metadata))]
     # UTF-8 sorts as code points do, so the keys need not be encoded first.
     for key in sorted(metadata):
         parts += (framed(key), framed(metadata[key]))
     parts.append(framed(external_ref) if external_ref else _EMPTY)
+    parts.append(parameters)
     return sha256(b"".join(parts)).digest()
 
 
@@ -164,6 +168,11 @@ def opened_frame(
 ) -> bytes:
     """An account that a transaction opens."""
     return name_framed + bytes((account_type,)) + limits_frame(limits)
+
+
+def template_frame(name: str, version: int) -> bytes:
+    """The template that made a transaction; what it was given is under the details digest."""
+    return framed_again(name) + _u32(version)
 
 
 def number_frame(series: str, number: int) -> bytes:

@@ -21,16 +21,23 @@ from ledger_server.domain.charts import (
     Numbering,
 )
 from ledger_server.domain.families import meeting, parameter_names, pattern_fault
+from ledger_server.domain.template_faults import template_faults
+from ledger_server.domain.templates import TEMPLATES_MAX, Template
 
 Faults = list[tuple[str, str]]
 
 
 def chart_faults(chart: Chart) -> Faults:
     """What is wrong with a chart, as (field, fault), in the order of its lists."""
-    return parts_faults(chart.assets, chart.families, chart.kinds)
+    return parts_faults(chart.assets, chart.families, chart.kinds, chart.templates)
 
 
-def parts_faults(assets: Sequence[ChartAsset], families: Sequence[Family], kinds: Sequence[Kind]) -> Faults:
+def parts_faults(
+    assets: Sequence[ChartAsset],
+    families: Sequence[Family],
+    kinds: Sequence[Kind],
+    templates: Sequence[Template] = (),
+) -> Faults:
     """The same of a chart's parts as they were sent: fields have the caller's indices."""
     counted: Faults = [
         (field, f"has {len(given)}; at most {most} are allowed")
@@ -38,13 +45,19 @@ def parts_faults(assets: Sequence[ChartAsset], families: Sequence[Family], kinds
             ("assets", assets, ASSETS_MAX),
             ("families", families, FAMILIES_MAX),
             ("kinds", kinds, KINDS_MAX),
+            ("templates", templates, TEMPLATES_MAX),
         )
         if len(given) > most
     ]
     # What is far too much is counted, not judged.
     if counted:
         return counted
-    return [*_assets_faults(assets), *_families_faults(families, assets), *_kinds_faults(kinds)]
+    return [
+        *_assets_faults(assets),
+        *_families_faults(families, assets),
+        *_kinds_faults(kinds),
+        *_templates_faults(templates, kinds),
+    ]
 
 
 def _assets_faults(assets: Sequence[ChartAsset]) -> Faults:
@@ -162,6 +175,21 @@ def _numbering_faults(numbering: Numbering, field: str, series: dict[str, str]) 
         _note(faults, f"{field}.per", pattern_fault(numbering.per))
     if series.setdefault(numbering.name, numbering.per) != numbering.per:
         faults.append((f"{field}.per", f"another kind numbers {numbering.name[:64]!r} per something else"))
+    return faults
+
+
+def _templates_faults(templates: Sequence[Template], kinds: Sequence[Kind]) -> Faults:
+    faults: Faults = []
+    handled = {kind.name for kind in kinds}
+    seen: set[tuple[str, int]] = set()
+    for index, template in enumerate(templates):
+        field = f"templates[{index}]"
+        faults += [(f"{field}.{one.field}", one.description) for one in template_faults(template)]
+        if handled and WILDCARD not in handled and template.kind not in handled:
+            faults.append((f"{field}.kind", f"{template.kind[:64]!r} is no kind of the chart"))
+        if (template.name, template.version) in seen:
+            faults.append((field, f"{template.name[:64]!r} has version {template.version} twice"))
+        seen.add((template.name, template.version))
     return faults
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from ledger_server.domain import chain
+from ledger_server.domain import chain, templates
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.domain.charts import (
@@ -26,6 +26,7 @@ from ledger_server.domain.decisions import Decision, Moment, Recorded
 from ledger_server.domain.governing import Rules
 from ledger_server.domain.misfits import OFFENDERS_MAX
 from ledger_server.domain.refusals import ChartConflict, Refusal, VersionMismatch, Violation
+from ledger_server.domain.templates import Template
 
 
 def decide_chart(draft: ChartDraft, books: Books, moment: Moment) -> Decision:
@@ -70,6 +71,7 @@ def _conflict(chart: Chart, books: Books) -> Refusal | None:
         for asset in chart.assets
         if (present := books.assets[asset.code]) is not None and present.scale != asset.scale
     ]
+    offenders += _changed_templates(chart, books)
     count = len(offenders) + books.misfits.total
     if not count:
         return None
@@ -81,6 +83,19 @@ def _conflict(chart: Chart, books: Books) -> Refusal | None:
         violations=tuple(Violation(*offender) for offender in offenders[:OFFENDERS_MAX]),
         offenders=count,
     )
+
+
+def _changed_templates(chart: Chart, books: Books) -> list[tuple[str, str]]:
+    """A version of a template says the same for as long as charts have it."""
+    standing = {(one.name, one.version): one for one in books.rules.chart.templates} if books.rules else {}
+    return [
+        (
+            f"templates[{one.name!r}]",
+            f"has version {one.version} with other content; give it the next version",
+        )
+        for one in chart.templates
+        if standing.get((one.name, one.version), one) != one
+    ]
 
 
 # what the hash covers -----------------------------------------------------------------
@@ -96,8 +111,7 @@ def chart_canonical(record_time: int, created_by: str, version: int, chart: Char
             [chain.framed(asset.code) + bytes((asset.scale,)) for asset in chart.assets],
             [_family_frame(family) for family in chart.families],
             [_kind_frame(kind) for kind in chart.kinds],
-            # Templates.
-            [],
+            map(templates.canonical, chart.templates),
         ],
     )
 
@@ -132,7 +146,7 @@ def _kind_frame(kind: Kind) -> bytes:
 
 # the difference -----------------------------------------------------------------------
 
-PartT = TypeVar("PartT", ChartAsset, Family, Kind)
+PartT = TypeVar("PartT", ChartAsset, Family, Kind, Template)
 
 
 class Changes(NamedTuple):
@@ -149,6 +163,7 @@ class ChartChanges(NamedTuple):
     assets: Changes
     families: Changes
     kinds: Changes
+    templates: Changes
 
 
 def changes(before: Chart, after: Chart) -> ChartChanges:
@@ -157,6 +172,7 @@ def changes(before: Chart, after: Chart) -> ChartChanges:
         _changes(before.assets, after.assets, lambda asset: asset.code),
         _changes(before.families, after.families, lambda family: family.pattern),
         _changes(before.kinds, after.kinds, lambda kind: kind.name),
+        _changes(before.templates, after.templates, lambda each: f"{each.name} {each.version}"),
     )
 
 

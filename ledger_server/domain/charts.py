@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from ledger_server.domain.accounts import AccountType, Limit
+from ledger_server.domain.templates import Template
 
 ASSETS_MAX = 256
 FAMILIES_MAX = 256
@@ -101,6 +102,7 @@ class Chart:
     assets: tuple[ChartAsset, ...] = ()
     families: tuple[Family, ...] = ()
     kinds: tuple[Kind, ...] = ()
+    templates: tuple[Template, ...] = ()
 
 
 NO_CHART = Chart()
@@ -132,12 +134,18 @@ class ChartVersion:
     replaced: Chart = NO_CHART
 
 
-def chart_of(assets: Iterable[ChartAsset], families: Iterable[Family], kinds: Iterable[Kind]) -> Chart:
+def chart_of(
+    assets: Iterable[ChartAsset],
+    families: Iterable[Family],
+    kinds: Iterable[Kind],
+    templates: Iterable[Template] = (),
+) -> Chart:
     """A chart from its parts in any order; what a chart may look like is `chart_form`'s to say."""
     return Chart(
         tuple(sorted(assets, key=lambda asset: asset.code.encode())),
         tuple(sorted(map(_family_in_order, families), key=lambda family: family.pattern.encode())),
         tuple(sorted(map(_kind_in_order, kinds), key=lambda kind: kind.name.encode())),
+        tuple(sorted((each.in_order() for each in templates), key=lambda each: (each.name, each.version))),
     )
 
 

@@ -9,9 +9,11 @@ from ledger_server.domain.accounts import AccountDraft, AccountVersion, AssetDra
 from ledger_server.domain.charts import ChartDraft, ChartVersion
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 
-Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AssetDraft | MemberDraft | ChartDraft
+Draft: TypeAlias = (
+    PostDraft | TemplateDraft | ReverseDraft | AccountDraft | AssetDraft | MemberDraft | ChartDraft
+)
 Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion | ChartVersion
 
 

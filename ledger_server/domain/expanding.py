@@ -17,8 +17,6 @@ from ledger_server.domain import names
 from ledger_server.domain.allocation import shares
 from ledger_server.domain.amounts import AMOUNT_MAX
 from ledger_server.domain.parameters import (
-    BYTES_MAX,
-    ITEMS_MAX,
     NUMBERS,
     Parameter,
     Parameters,
@@ -70,9 +68,10 @@ class Expander:
     def expand(self, given: Parameters) -> tuple[tuple[EntryDraft, ...], dict[str, str]]:
         """The entries and the metadata of a transaction.
 
-        Raises ValidationFailed or AmountInvalid with every violation of the parameters,
-        and AmountOverflow where an amount would need more than 38 digits. The entries
-        may be out of balance, which is for whoever makes a draft of them to say.
+        Raises ValidationFailed or AmountInvalid with every violation of the parameters
+        but their size, which is judged before (`parameters.size_faults`), and
+        AmountOverflow where an amount would need more than 38 digits. The entries may be
+        out of balance, which is for whoever makes a draft of them to say.
         """
         scopes = self._scopes(given)
         entries = self._entries(scopes)
@@ -88,12 +87,6 @@ class Expander:
 
     def _scopes(self, given: Parameters) -> dict[str, list[_Values]]:
         """The values for each group's items in order, and under "" those for what stands once."""
-        if given.size_bytes() > BYTES_MAX:
-            fault = f"have {given.size_bytes()} bytes; at most {BYTES_MAX} are allowed"
-            raise _refusal([(Violation(f"{FIELD}.parameters", fault), False)])
-        if len(given.items) > ITEMS_MAX:
-            fault = f"has {len(given.items)} items; at most {ITEMS_MAX} are allowed"
-            raise _refusal([(Violation(f"{FIELD}.items", fault), False)])
         faults = list(self._faults(given))
         if faults:
             raise _refusal(faults)

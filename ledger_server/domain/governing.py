@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.charts import WILDCARD, Chart, ChartVersion, Family, Idempotency, Kind, Numbering
+from ledger_server.domain.expanders import Expanders
 from ledger_server.domain.families import Families, parameter_name
 from ledger_server.domain.refusals import (
     AssetMismatch,
@@ -23,7 +24,7 @@ from ledger_server.domain.transactions import EntryDraft, PostDraft
 class Rules:
     """A chart made ready to judge by. Never changed."""
 
-    __slots__ = ("_kinds", "_wildcard", "families", "is_numbering", "version")
+    __slots__ = ("_kinds", "_wildcard", "expanders", "families", "is_numbering", "version")
 
     def __init__(self, version: ChartVersion) -> None:
         chart = version.chart
@@ -31,6 +32,7 @@ class Rules:
         self.families = Families(chart.families) if chart.families else None
         self._kinds = {kind.name: kind for kind in chart.kinds}
         self._wildcard = self._kinds.pop(WILDCARD, None)
+        self.expanders = Expanders(chart.templates)
         self.is_numbering = any(kind.numbering is not None for kind in chart.kinds)
 
     @property

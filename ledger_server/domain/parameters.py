@@ -22,8 +22,8 @@ SLUG_LENGTH_MAX = 64
 INT_DIGITS_MAX = 19
 # Each item makes at least one entry where it is of any use, and a transaction has 1,000.
 ITEMS_MAX = 1_000
-# Of all names and values together: 1,000 items of three values each.
-BYTES_MAX = 64 * 1024
+# Of all names and values together: a thousand items of two or three short values each.
+BYTES_MAX = 32 * 1024
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -77,12 +77,26 @@ class Parameters(NamedTuple):
         return size
 
 
+NOTHING = Parameters({})
+
+
 def canonical(given: Parameters) -> bytes:
     """Given parameters as a hash covers them: values in bytewise order of name, items in order."""
     parts = [_pairs(given.values), _u32(len(given.items))]
     for item in given.items:
         parts += (framed(item.group), _pairs(item.values))
     return b"".join(parts)
+
+
+def size_faults(given: Parameters) -> list[tuple[str, str]]:
+    """What is too much of given parameters, as (field, fault): judged before they meet their template."""
+    faults = []
+    if len(given.items) > ITEMS_MAX:
+        faults.append(("items", f"has {len(given.items)}; at most {ITEMS_MAX} are allowed"))
+    size = given.size_bytes()
+    if size > BYTES_MAX:
+        faults.append(("parameters", f"have {size} bytes with the items; at most {BYTES_MAX} are allowed"))
+    return faults
 
 
 def name_fault(name: str) -> str | None:

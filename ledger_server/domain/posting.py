@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from ledger_server.domain import chain
+from ledger_server.domain import chain, parameters
 from ledger_server.domain.accounts import (
     AccountDraft,
     AccountVersion,
@@ -28,7 +28,7 @@ from ledger_server.domain.books import Books
 from ledger_server.domain.bounding import bound_refusal
 from ledger_server.domain.charting import decide_chart
 from ledger_server.domain.charts import ChartDraft
-from ledger_server.domain.content import post_differences, reverse_differences
+from ledger_server.domain.content import post_differences, replayed, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.first_postings import judge_by_chart, opened_frames, opening, opens, put_opened
 from ledger_server.domain.members import MemberDraft
@@ -36,19 +36,27 @@ from ledger_server.domain.membership import decide_member
 from ledger_server.domain.mirroring import mirror_fault, mirrored
 from ledger_server.domain.opening import decide_account, decide_asset
 from ledger_server.domain.refusals import (
-    AccountNotFound,
     AmountOverflow,
     AssetNotFound,
     AtomicGroupRefused,
-    IdempotencyKeyReused,
     InvariantBroken,
     Refusal,
     ReversalAlreadyExists,
     ReversalForbiddenType,
+    account_not_found,
     key_reused,
     transaction_not_found,
 )
-from ledger_server.domain.transactions import Entry, EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.template_posts import found_or_made
+from ledger_server.domain.transactions import (
+    Entry,
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+    TemplateDraft,
+    TemplateUse,
+    Transaction,
+)
 
 
 def decide(unit: Sequence[Draft], books: Books, moment: Moment, *, atomic: bool = False) -> list[Decision]:
@@ -84,6 +92,9 @@ def refuse_all(count: int, culprit: int, refusal: Refusal) -> list[Decision]:
 def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
     if isinstance(draft, PostDraft):
         return _post(draft, books, moment)
+    if isinstance(draft, TemplateDraft):
+        made = found_or_made(draft, books)
+        return _judged(made, books, moment) if isinstance(made, PostDraft) else made
     if isinstance(draft, ReverseDraft):
         return _reverse(draft, books, moment)
     if isinstance(draft, AccountDraft):
@@ -102,7 +113,12 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         recorded = books.keys[draft.idempotency_key]
         if recorded is not None:
             differing = post_differences(draft, recorded)
-            return _replay(draft.idempotency_key, recorded, differing)
+            return replayed(draft.idempotency_key, recorded, differing)
+    return _judged(draft, books, moment)
+
+
+def _judged(draft: PostDraft, books: Books, moment: Moment) -> Decision:
+    """Judges a post by the chart and by the books, and records it."""
     series = ""
     if books.rules is not None:
         judged = judge_by_chart(draft, books.rules, books)
@@ -122,6 +138,7 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         created_by=draft.created_by,
         validate_only=draft.validate_only,
         series=series,
+        template=draft.template,
     )
 
 
@@ -133,7 +150,7 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
             return key_reused(draft.idempotency_key)
         if recorded is not None:
             differing = reverse_differences(draft, origin.sequence if origin else 0, recorded)
-            return _replay(draft.idempotency_key, recorded, differing)
+            return replayed(draft.idempotency_key, recorded, differing)
     if origin is None or not origin.is_within(draft.within):
         return transaction_not_found(books.ledger, draft.origin)
     if origin.reverses:
@@ -174,18 +191,6 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
     )
 
 
-def _replay(key: str, recorded: Transaction, differing: list[str]) -> Decision:
-    if not differing:
-        return Recorded(recorded, True)
-    return IdempotencyKeyReused(
-        f"idempotency key {key!r} was used for transaction {recorded.sequence} with another"
-        f" {', '.join(differing)}; use a new key for a new intention",
-        idempotency_key=key,
-        sequence=recorded.sequence,
-        differing_fields=",".join(differing),
-    )
-
-
 def _record(
     books: Books,
     moment: Moment,
@@ -202,6 +207,7 @@ def _record(
     forced: bool = False,
     validate_only: bool = False,
     series: str = "",
+    template: TemplateUse | None = None,
 ) -> Decision:
     """Judges a transaction against accounts and balances, and records it."""
     accounts, assets, balances = books.accounts, books.assets, books.balances
@@ -253,12 +259,16 @@ def _record(
     given = effective_time is not None
     when = record_time if effective_time is None else effective_time
     salt = moment.salt()
-    number, more_flags, more = 0, 0, b""
+    number, more_flags, more, given_parameters = 0, 0, b"", b""
     if validate_only:
         sequence, record_hash = 0, b""
     else:
         if opened is not None:
             more_flags, more = chain.OPENS_ACCOUNTS, opened_frames(opened.values())
+        if template is not None:
+            more_flags |= chain.MADE_BY_TEMPLATE
+            more += chain.template_frame(template.name, template.version)
+            given_parameters = parameters.canonical(template.parameters or parameters.NOTHING)
         if series:
             number = books.series[series] + 1
             more_flags, more = more_flags | chain.NUMBERED, more + chain.number_frame(series, number)
@@ -274,7 +284,7 @@ def _record(
                 when,
                 given,
                 reverses,
-                chain.details_digest(salt, description, metadata, external_ref),  # type: ignore[arg-type]
+                chain.details_digest(salt, description, metadata, external_ref, given_parameters),  # type: ignore[arg-type]
                 frames,
                 forced,
                 more_flags,
@@ -297,6 +307,7 @@ def _record(
         salt,
         record_hash,
         forced=forced,
+        template=template,
     )
     if validate_only:
         return Recorded(transaction, False)
@@ -320,10 +331,7 @@ def _unknown_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
     """The first account that is not there, else the first asset: in this order whatever the lines' order."""
     for line in lines:
         if books.accounts[line.account] is None and not opens(books, line.account):
-            return AccountNotFound(
-                f"no account {line.account!r} in ledger {books.ledger!r}; create it first",
-                account=line.account,
-            )
+            return account_not_found(books.ledger, line.account)
     for line in lines:
         if books.assets[line.asset] is None:
             return AssetNotFound(

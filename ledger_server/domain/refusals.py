@@ -10,7 +10,7 @@
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
-    │   ├── APIKeyNotFound          └── ChartNotFound
+    │   ├── APIKeyNotFound          ├── ChartNotFound        └── TemplateNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -159,6 +159,11 @@ def ledger_not_found(ledger: str) -> LedgerNotFound:
     return LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
 
 
+def account_not_found(ledger: str, account: str) -> AccountNotFound:
+    """No account of this name, also where it is out of the caller's reach."""
+    return AccountNotFound(f"no account {account!r} in ledger {ledger!r}; create it first", account=account)
+
+
 class APIKeyNotFound(NotFound):
     """No such API key in this ledger."""
 
@@ -169,6 +174,12 @@ class ChartNotFound(NotFound):
     """The ledger has no chart, or none of this version."""
 
     reason = "CHART_NOT_FOUND"
+
+
+class TemplateNotFound(NotFound):
+    """The ledger's chart has no such template, or none of this version."""
+
+    reason = "TEMPLATE_NOT_FOUND"
 
 
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:

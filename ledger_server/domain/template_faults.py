@@ -104,12 +104,12 @@ def _parameter_faults(template: Template) -> Iterator[Violation]:
 
 
 def _declaration_faults(declared: tuple[Parameter, ...], field: str, taken: set[str]) -> Iterator[Violation]:
-    for index, parameter in enumerate(declared):
+    for parameter in declared:
         fault = parameter_name_fault(parameter.name)
         if fault is None and parameter.name in taken:
             fault = f"{parameter.name!r} is declared already"
         if fault is not None:
-            yield Violation(f"{field}[{index}].name", fault)
+            yield Violation(f"{field}[{parameter.name[:64]!r}]", fault)
         taken.add(parameter.name)
 
 
@@ -121,17 +121,17 @@ def _entry_faults(template: Template, entry: EntryPattern, field: str) -> Iterat
     yield from _pattern_faults(entry.account, known, _IN_ACCOUNTS, f"{field}.account")
     yield from _pattern_faults(entry.asset, known, _IN_ASSETS, f"{field}.asset")
     if not 1 <= len(entry.factors) <= 2:
-        yield Violation(f"{field}.amount", "must be one parameter, or the product of two")
+        yield Violation(f"{field}.factors", "must be one parameter, or the product of two")
         return
     kinds = []
     for name in entry.factors:
         fault = _use_fault(name, known, NUMBERS)
         if fault is not None:
-            yield Violation(f"{field}.amount", fault)
+            yield Violation(f"{field}.factors", fault)
         elif name in known:
             kinds.append(known[name].type)
     if kinds == [ParameterType.AMOUNT, ParameterType.AMOUNT]:
-        yield Violation(f"{field}.amount", "multiplies two amounts; one factor must be an INT")
+        yield Violation(f"{field}.factors", "multiplies two amounts; one factor must be an INT")
     if isinstance(entry.weight, str):
         fault = _use_fault(entry.weight, known, NUMBERS)
     elif entry.weight is not None and not 1 <= entry.weight <= WEIGHT_MAX:

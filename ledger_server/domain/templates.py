@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ledger_server.domain.chain import framed
@@ -29,7 +29,7 @@ VERSION_MAX = 2**31 - 1
 # Of one template, with those of its groups.
 PARAMETERS_MAX = 64
 GROUPS_MAX = 8
-PATTERNS_MAX = 64
+PATTERNS_MAX = 32
 # Fits 63 bits.
 WEIGHT_MAX = 10**18 - 1
 # Of one chart, every version counted.
@@ -83,6 +83,16 @@ class Template:
     kind: str = ""
     metadata: Mapping[str, str] | None = None
 
+    def in_order(self) -> Template:
+        """The same template with its declarations by name: their order says nothing."""
+        groups = (group._replace(parameters=tuple(sorted(group.parameters))) for group in self.groups)
+        return replace(
+            self,
+            parameters=tuple(sorted(self.parameters)),
+            groups=tuple(sorted(groups)),
+            metadata=self.metadata or None,
+        )
+
     def within(self, group: str) -> dict[str, Parameter]:
         """The parameters that a pattern of this group may name, by name."""
         named = {one.name: one for one in self.parameters}
@@ -109,12 +119,6 @@ def name_fault(name: str) -> str | None:
     if _NAME.fullmatch(name):
         return None
     return f"{name!r} is not letters and digits joined by single '-', '_' or '.', beginning with a letter"
-
-
-def find(templates: Iterable[Template], name: str, version: int) -> Template | None:
-    """The template of this name and version, the newest for version 0; None where there is none."""
-    named = {template.version: template for template in templates if template.name == name}
-    return named.get(version or max(named, default=0))
 
 
 def canonical(template: Template) -> bytes:

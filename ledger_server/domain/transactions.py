@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from ledger_server.domain.accounts import Account, AccountVersion, Asset, Side
 from ledger_server.domain.names import is_covered
+from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
 
 ENTRIES_MAX = 1000
+# What a template is taken to make of each item, and without any, before it is known.
+ENTRIES_PER_ITEM = 8
 
 
 class EntryDraft(NamedTuple):
@@ -20,6 +23,17 @@ class EntryDraft(NamedTuple):
     is_debit: bool
     amount: int
     asset: str
+
+
+class TemplateUse(NamedTuple):
+    """A template with what it is given: in a draft version 0 is the newest, once recorded the one used.
+
+    `parameters` are None once redacted.
+    """
+
+    name: str
+    version: int
+    parameters: Parameters | None
 
 
 class Entry(NamedTuple):
@@ -42,7 +56,8 @@ class PostDraft:
     """A transaction that a caller asks to record. It is balanced: an unbalanced one cannot exist.
 
     Times are microseconds since 1970 in UTC; `effective_time` is None where the
-    caller gave none. Raises UnbalancedTransaction or AssetMismatch.
+    caller gave none. `template` is what made the entries, kind and metadata, where the
+    caller did not give them. Raises UnbalancedTransaction or AssetMismatch.
     """
 
     entries: tuple[EntryDraft, ...]
@@ -54,6 +69,7 @@ class PostDraft:
     external_ref: str
     created_by: str
     validate_only: bool = False
+    template: TemplateUse | None = None
 
     def __post_init__(self) -> None:
         if len(self.entries) == 2:
@@ -66,6 +82,29 @@ class PostDraft:
             ):
                 return
         _balance(self.entries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateDraft:
+    """A transaction that a caller asks a template of the ledger's chart to make.
+
+    `within` are the account prefixes that the caller may post to, empty for all.
+    """
+
+    template: TemplateUse
+    idempotency_key: str
+    effective_time: int | None
+    description: str
+    external_ref: str
+    created_by: str
+    validate_only: bool = False
+    within: tuple[str, ...] = ()
+
+    @property
+    def entries_expected(self) -> int:
+        """How many entries it counts as where entries are bounded: they are known in the lane only."""
+        items = self.template.parameters.items if self.template.parameters is not None else ()
+        return ENTRIES_PER_ITEM * (1 + len(items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +133,7 @@ class Transaction(NamedTuple):
     where there is none. `sequence` is 0 and `hash` empty in the answer to a
     validate_only draft. `forced` is true of a reversal that passed over balance bounds
     by right. `opened` are the accounts that its entries opened, where it was decided here;
-    `number` is its number in `series`, 0 where it has none.
+    `number` is its number in `series`, 0 where it has none. `template` is what made it.
     """
 
     sequence: int
@@ -117,6 +156,7 @@ class Transaction(NamedTuple):
     opened: tuple[AccountVersion, ...] = ()
     series: str = ""
     number: int = 0
+    template: TemplateUse | None = None
 
     def is_within(self, prefixes: Sequence[str]) -> bool:
         """Whether each of its accounts is at or below one of the prefixes; no prefixes mean all."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.charts import SERIES_NAME_LENGTH_MAX
 from ledger_server.domain.decisions import Decision, Draft, Recorded
-from ledger_server.domain.names import NAME_LENGTH_MAX
+from ledger_server.domain.names import ASSET_CODE_LENGTH_MAX, METADATA_BYTES_MAX, NAME_LENGTH_MAX
 from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.posting import refuse_all
 from ledger_server.domain.refusals import BatchTooLarge, NotFound, Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.templates import PATTERNS_MAX
+from ledger_server.domain.transactions import ENTRIES_MAX, PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.rpc import limits, responses
 from ledger_server.rpc.confiding import confided
 from ledger_server.rpc.status import short_status, status
@@ -26,6 +28,9 @@ _TRANSACTION_BYTES = 256
 _ENTRY_BYTES = 48
 # What a number adds: its series has a name and an account prefix.
 _NUMBER_BYTES = 4 * (SERIES_NAME_LENGTH_MAX + 1 + NAME_LENGTH_MAX) + 16
+# An entry that a template makes: an account's name and an asset's code of four bytes a
+# character, an amount, a side.
+_MADE_ENTRY_BYTES = 4 * (NAME_LENGTH_MAX + ASSET_CODE_LENGTH_MAX) + 64
 # What an account adds to its draft's bytes: times, hash, sequence, created_by.
 _ACCOUNT_BYTES = 200
 # Tags and lengths around a status in its result in its answer.
@@ -83,9 +88,12 @@ def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Seque
     for operation in request.operations:
         if operation.HasField("post"):
             post = operation.post
-            size_bytes += len(post.entries) * _ENTRY_BYTES
+            added = len(post.entries) * _ENTRY_BYTES
+            if post.HasField("template"):
+                added += _made_bytes(post.template)
+            size_bytes += added
             if key := post.idempotency_key.strip():
-                by_key[key] = max(by_key.get(key, 0), post.ByteSize() + len(post.entries) * _ENTRY_BYTES)
+                by_key[key] = max(by_key.get(key, 0), post.ByteSize() + added)
     origins: dict[int | str, int] = {}
     for draft in drafts:
         # Only of what is well-formed: any other name is refused in its place, and may be none to look up.
@@ -112,6 +120,12 @@ def _series_bytes(ledgers: Ledgers, ledger: str, count: int, size_bytes: int) ->
         return 0
 
 
+def _made_bytes(template: nouns_pb.TemplateUse) -> int:
+    """What a template could add at the most: what it makes is known in the lane only."""
+    entries = min(PATTERNS_MAX * (1 + len(template.items)), ENTRIES_MAX)
+    return entries * (_MADE_ENTRY_BYTES + _ENTRY_BYTES) + METADATA_BYTES_MAX
+
+
 def _recorded_bytes(ledgers: Ledgers, ledger: str, draft: ReverseDraft) -> int:
     try:
         recorded, _ = ledgers.reads.transaction(ledger, draft.origin)
@@ -130,7 +144,7 @@ def decide(
         refusal = drafts[culprit]
         assert isinstance(refusal, Refusal)
         return refuse_all(len(drafts), culprit, refusal)
-    sound = [draft for draft in drafts if isinstance(draft, PostDraft | ReverseDraft)]
+    sound = [draft for draft in drafts if isinstance(draft, PostDraft | TemplateDraft | ReverseDraft)]
     # The audit tells of reversals with force, and of no other operation of a batch.
     audited = caller if any(isinstance(draft, ReverseDraft) and draft.force for draft in sound) else None
     decided = iter(ledgers.decide(ledger, sound, atomic=atomic, caller=audited) if sound else ())

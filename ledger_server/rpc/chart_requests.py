@@ -20,6 +20,8 @@ from ledger_server.domain.charts import (
     ParameterType,
     chart_of,
 )
+from ledger_server.domain.templates import TEMPLATES_MAX
+from ledger_server.rpc import template_requests
 from ledger_server.rpc.requests import Form, balance_limit
 
 _PARAMETERS = frozenset(int(kind) for kind in ParameterType)
@@ -32,6 +34,7 @@ def chart(given: pb.Chart, form: Form) -> Chart:
         ("assets", len(given.assets), ASSETS_MAX),
         ("families", len(given.families), FAMILIES_MAX),
         ("kinds", len(given.kinds), KINDS_MAX),
+        ("templates", len(given.templates), TEMPLATES_MAX),
     )
     if any(count > most for _, count, most in counted):
         # A message holds a million of them: what is far too much is counted, not judged.
@@ -43,11 +46,12 @@ def chart(given: pb.Chart, form: Form) -> Chart:
     assets = [ChartAsset(one.code, one.scale) for one in given.assets]
     families = [_family(one, form, f"chart.families[{index}]") for index, one in enumerate(given.families)]
     kinds = [_kind(one, form, f"chart.kinds[{index}]") for index, one in enumerate(given.kinds)]
+    templates = template_requests.templates(given.templates, form, "chart.templates")
     if len(form.violations) > before:
         return Chart()
-    for field, fault in parts_faults(assets, families, kinds):
+    for field, fault in parts_faults(assets, families, kinds, templates):
         form.fault(f"chart.{field}", fault)
-    return chart_of(assets, families, kinds)
+    return chart_of(assets, families, kinds, templates)
 
 
 def _family(given: pb.AccountFamily, form: Form, field: str) -> Family:

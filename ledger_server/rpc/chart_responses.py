@@ -7,6 +7,7 @@ from ledger.v1 import chart_service_pb2 as pb
 from ledger_server.domain.charting import Changes, ChartChanges
 from ledger_server.domain.charts import Chart, ChartVersion, Family, Kind
 from ledger_server.rpc import responses
+from ledger_server.rpc.template_responses import template
 
 
 def chart_version(version: ChartVersion) -> pb.ChartVersion:
@@ -27,13 +28,17 @@ def chart(given: Chart) -> pb.Chart:
         assets=[pb.ChartAsset(code=asset.code, scale=asset.scale) for asset in given.assets],
         families=[_family(family) for family in given.families],
         kinds=[_kind(kind) for kind in given.kinds],
+        templates=[template(one) for one in given.templates],
     )
 
 
 def changes(made: ChartChanges) -> pb.ChartChanges:
     """From one chart to the next."""
     return pb.ChartChanges(
-        assets=_difference(made.assets), families=_difference(made.families), kinds=_difference(made.kinds)
+        assets=_difference(made.assets),
+        families=_difference(made.families),
+        kinds=_difference(made.kinds),
+        templates=_difference(made.templates),
     )
 
 

@@ -11,7 +11,15 @@ from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import PageTokenInvalid, transaction_not_found
 from ledger_server.domain.transactions import Transaction
-from ledger_server.rpc import batches, limits, narrowing, requests, responses
+from ledger_server.rpc import (
+    batch_requests,
+    batches,
+    limits,
+    narrowing,
+    requests,
+    responses,
+    template_requests,
+)
 from ledger_server.rpc.answering import access, answering, caller, principal
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.narrowing import allowed
@@ -41,7 +49,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         form = Form()
         ledger = form.ledger(request.ledger)
         by = access(context)
-        draft = allowed(by, ledger, requests.post_draft(request, principal(context), form))
+        draft = allowed(by, ledger, template_requests.posting_draft(request, principal(context), form))
         recorded, replayed = self._ledgers.post(ledger, draft)
         return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
@@ -50,7 +58,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         """Records several operations in order."""
         by, calling = access(context), caller(context)
         drafts = narrowing.allowed_drafts(
-            by, request.ledger, requests.operation_drafts(request, calling.principal)
+            by, request.ledger, batch_requests.operation_drafts(request, calling.principal)
         )
         denied = narrowing.first_denied(by, drafts)
         if denied is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ledger_server.domain import charts, names
+from ledger_server.domain import charts, names, parameters
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
+from ledger_server.domain.templates import GROUPS_MAX, PARAMETERS_MAX, PATTERNS_MAX, TEMPLATES_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
@@ -84,6 +85,12 @@ PUBLISHED: dict[str, int] = {
     "metadata_key_length_max": names.METADATA_KEY_LENGTH_MAX,
     "metadata_value_length_max": names.METADATA_VALUE_LENGTH_MAX,
     "metadata_bytes_max": names.METADATA_BYTES_MAX,
+    "templates_per_chart_max": TEMPLATES_MAX,
+    "parameters_per_template_max": PARAMETERS_MAX,
+    "groups_per_template_max": GROUPS_MAX,
+    "entries_per_template_max": PATTERNS_MAX,
+    "template_items_max": parameters.ITEMS_MAX,
+    "template_parameters_bytes_max": parameters.BYTES_MAX,
     "headers_bytes_max": HEADERS_BYTES_MAX,
     "connections_max": CONNECTIONS_MAX,
     "calls_per_connection_max": CALLS_PER_CONNECTION_MAX,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ledger_server.domain.names import is_at_or_below
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
 from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.rpc.authorising import role_required
 
 
@@ -50,7 +50,8 @@ def refuse_listing(access: Access, account: str | None, prefix: str | None) -> N
         raise _narrowed(access, "a list must name an account or a prefix that is covered")
 
 
-DraftT = TypeVar("DraftT", PostDraft, ReverseDraft)
+DraftT = TypeVar("DraftT", PostDraft | TemplateDraft, ReverseDraft)
+_Posting: TypeAlias = PostDraft | TemplateDraft | ReverseDraft
 
 
 def allowed(access: Access, ledger: str, draft: DraftT) -> DraftT:
@@ -63,13 +64,14 @@ def allowed(access: Access, ledger: str, draft: DraftT) -> DraftT:
     return judged  # type: ignore[return-value]
 
 
-def allowed_draft(
-    access: Access, ledger: str, draft: PostDraft | ReverseDraft
-) -> PostDraft | ReverseDraft | Refusal:
+def allowed_draft(access: Access, ledger: str, draft: _Posting) -> _Posting | Refusal:
     """The draft as it may be submitted, or why it may not."""
-    if isinstance(draft, PostDraft):
+    if isinstance(draft, PostDraft | TemplateDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
+        if isinstance(draft, TemplateDraft):
+            # What it names is known in the lane only.
+            return replace(draft, within=access.account_prefixes) if access.is_narrowed else draft
         for line in draft.entries if access.is_narrowed else ():
             if not access.covers(line.account):
                 return AccountNotFound(
@@ -83,15 +85,15 @@ def allowed_draft(
 
 
 def allowed_drafts(
-    access: Access, ledger: str, drafts: Sequence[PostDraft | ReverseDraft | Refusal]
-) -> Sequence[PostDraft | ReverseDraft | Refusal]:
+    access: Access, ledger: str, drafts: Sequence[_Posting | Refusal]
+) -> Sequence[_Posting | Refusal]:
     """A batch's drafts, a refusal in the place of each that may not be submitted."""
     if access is EVERYTHING:
         return drafts
     return [draft if isinstance(draft, Refusal) else allowed_draft(access, ledger, draft) for draft in drafts]
 
 
-def first_denied(access: Access, drafts: Sequence[PostDraft | ReverseDraft | Refusal]) -> NotPermitted | None:
+def first_denied(access: Access, drafts: Sequence[_Posting | Refusal]) -> NotPermitted | None:
     """The first of a batch's operations that the caller has no permission for."""
     if access is EVERYTHING:
         return None
@@ -105,10 +107,15 @@ def shown(access: Access, recorded: Transaction) -> Transaction | None:
     entries = tuple(entry for entry in recorded.entries if access.covers(entry.account.name))
     if not entries:
         return None
+    used = recorded.template
+    if used is not None and len(entries) < len(recorded.entries):
+        # What it was given is of the other entries too.
+        used = used._replace(parameters=None)
+    recorded = recorded._replace(entries=entries, template=used)
     _, _, prefix = recorded.series.partition(":")
     if prefix and not _is_near(access, prefix):
-        return recorded._replace(entries=entries, series="", number=0)
-    return recorded._replace(entries=entries)
+        return recorded._replace(series="", number=0)
+    return recorded
 
 
 def _is_near(access: Access, prefix: str) -> bool:

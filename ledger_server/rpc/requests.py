@@ -18,7 +18,7 @@ from ledger_server.domain import names
 from ledger_server.domain.accounts import NORMAL_SIGN, AccountDraft, AccountType, Limit
 from ledger_server.domain.amounts import amount_fault, bound_fault
 from ledger_server.domain.reads import BalanceAsk, TransactionFilter
-from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation, invalid
+from ledger_server.domain.refusals import Violation, invalid
 from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft, PostDraft, ReverseDraft
 from ledger_server.rpc import limits
 
@@ -187,45 +187,6 @@ def reverse_draft(
     description, metadata = form.text(request.description, "description"), form.metadata(request.metadata)
     form.judge()
     return ReverseDraft(origin, key, effective_time, description, metadata, created_by, request.force)
-
-
-def operation_drafts(
-    request: ledger_pb.PostBatchRequest, created_by: str
-) -> list[PostDraft | ReverseDraft | Refusal]:
-    """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
-    form = Form()
-    form.ledger(request.ledger)
-    if not request.operations:
-        form.fault("operations", "must not be empty")
-    if request.view not in ledger_pb.BatchView.values():
-        form.fault("view", f"{request.view} is not a BatchView")
-    form.judge()
-    count = len(request.operations)
-    entries = sum(len(one.post.entries) for one in request.operations[: limits.OPERATIONS_MAX + 1])
-    if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
-        raise BatchTooLarge(
-            f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"
-            f" with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
-            operations=count,
-            operations_max=limits.OPERATIONS_MAX,
-            entries=entries,
-            entries_max=limits.BATCH_ENTRIES_MAX,
-        )
-    return [_operation_draft(operation, created_by) for operation in request.operations]
-
-
-def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> PostDraft | ReverseDraft | Refusal:
-    which = operation.WhichOneof("operation")
-    try:
-        if which == "post":
-            return post_draft(operation.post, created_by, Form())
-        if which == "reverse":
-            return reverse_draft(operation.reverse, created_by, Form())
-    except Refusal as refusal:
-        return refusal
-    return ValidationFailed(
-        "operation: must be given", violations=(Violation("operation", "must be given: post or reverse"),)
-    )
 
 
 def account_draft(

@@ -23,6 +23,7 @@ from ledger_server.domain.audit import AuditEvent
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import AccountEntry, AssetTotal, Balance, SummedRow
 from ledger_server.domain.transactions import Transaction
+from ledger_server.rpc.template_responses import template_use
 
 _OK = ledger_pb.TRIAL_BALANCE_STATUS_OK
 _MISMATCH = ledger_pb.TRIAL_BALANCE_STATUS_MISMATCH
@@ -63,6 +64,7 @@ def transaction(ledger: str, recorded: Transaction, *, with_balances: bool = Tru
         forced=recorded.forced,
         series=recorded.series,
         number=recorded.number,
+        template=template_use(recorded.template),
     )
 
 

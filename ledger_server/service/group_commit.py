@@ -38,7 +38,7 @@ from ledger_server.domain.refusals import (
     Refusal,
     ledger_not_found,
 )
-from ledger_server.domain.transactions import PostDraft
+from ledger_server.domain.transactions import PostDraft, TemplateDraft
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
@@ -82,7 +82,11 @@ class PostingPlace(Place[list[Decision]]):
         is_alone: bool = False,
     ) -> None:
         # A turn is bounded in entries too: a transaction may have a thousand.
-        entries = sum(len(draft.entries) for draft in drafts if isinstance(draft, PostDraft))
+        entries = sum(
+            len(draft.entries) if isinstance(draft, PostDraft) else draft.entries_expected
+            for draft in drafts
+            if isinstance(draft, PostDraft | TemplateDraft)
+        )
         super().__init__(max(len(drafts), entries // 8))
         self.drafts = drafts
         self.atomic = atomic

@@ -26,7 +26,7 @@ from ledger_server.domain.refusals import (
     Unavailable,
     ledger_not_found,
 )
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
 from ledger_server.service.denials import Denials
@@ -124,7 +124,7 @@ class Ledgers:
             raise ledger_not_found(ledger)
 
     def post(
-        self, ledger: str, draft: PostDraft | ReverseDraft, caller: Caller | None = None
+        self, ledger: str, draft: PostDraft | TemplateDraft | ReverseDraft, caller: Caller | None = None
     ) -> tuple[Transaction, bool]:
         """Records one transaction or reversal; answers it and whether it is a replay. Raises refusals."""
         recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])

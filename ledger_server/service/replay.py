@@ -23,7 +23,7 @@ from ledger_server.domain.decisions import Draft, Moment, Record
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import AssetMismatch, Refusal, UnbalancedTransaction
-from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.service.bad_records import BadRecord, compare_mirror
 from ledger_server.service.replayed_charts import (
     chart_canonical_of,
@@ -34,6 +34,7 @@ from ledger_server.service.replayed_charts import (
     more_of,
     required_metadata,
 )
+from ledger_server.service.replayed_templates import compare_made, template_draft_of, template_of
 from ledger_server.service.stored_values import (
     digest_of,
     limits_of,
@@ -253,7 +254,8 @@ class Replay:
         asked = self._lines(sequence, lines)
         metadata = metadata_of(stored.metadata)
         effective_time = stored.effective_time if stored.effective_time_given else None
-        draft: PostDraft | ReverseDraft
+        draft: PostDraft | TemplateDraft | ReverseDraft
+        used = template_of(stored)
         try:
             draft = PostDraft(
                 asked,
@@ -264,11 +266,14 @@ class Replay:
                 required_metadata(stored.kind, self._books.rules) if metadata is None else metadata,
                 stored.external_ref or "",
                 stored.created_by,
+                template=used,
             )
         except (UnbalancedTransaction, AssetMismatch) as error:
             raise BadRecord(sequence, f"is not balanced: {error}") from error
         if stored.forced and not stored.reverses:
             raise BadRecord(sequence, "is forced, and is no reversal")
+        if used is not None and used.parameters is not None:
+            draft = template_draft_of(stored, used, self._books)
         if stored.reverses:
             self._look_up_origin(stored)
             draft = ReverseDraft(
@@ -297,6 +302,8 @@ class Replay:
             )
         if [entry.balance_after for entry in record.entries] != [int(line.balance_after) for line in lines]:
             raise BadRecord(sequence, "has entries that its draft does not give")
+        if used is not None:
+            compare_made(stored, record, asked, metadata)
         if stored.reverses:
             compare_mirror(stored, record, asked)
         compare_opened(stored, record, self._page.opened.get(sequence, ()), self._assets)

@@ -15,6 +15,7 @@ from ledger_server.domain.governing import Rules
 from ledger_server.domain.misfits import NO_MISFITS, AccountUse, Misfits, misfits, needs_accounts
 from ledger_server.domain.transactions import Transaction
 from ledger_server.service.bad_records import BadRecord
+from ledger_server.service.replayed_templates import template_frame_of
 from ledger_server.service.stored_values import limits_of, metadata_of
 from ledger_server.store.chart_rows import chart_from
 from ledger_server.store.replaying import StoredAccount, StoredChart, StoredTransaction
@@ -80,6 +81,8 @@ def more_of(
             )
             for account in opened
         )
+    flag, frame = template_frame_of(stored)
+    flags, parts = flags | flag, parts + frame
     if stored.number:
         flags |= chain.NUMBERED
         parts += chain.number_frame(stored.series, stored.number)

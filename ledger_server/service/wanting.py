@@ -8,7 +8,7 @@ from ledger_server.domain.accounts import AccountDraft, AssetDraft
 from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
-from ledger_server.domain.transactions import PostDraft
+from ledger_server.domain.transactions import PostDraft, TemplateDraft
 from ledger_server.store.books import Wanted
 
 
@@ -22,6 +22,10 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
                 accounts.add(account)
                 assets.add(asset)
                 places.add((account, asset))
+            if draft.idempotency_key:
+                keys.add(draft.idempotency_key)
+        elif isinstance(draft, TemplateDraft):
+            wanted.templates.append(draft)
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)
         elif isinstance(draft, AccountDraft):

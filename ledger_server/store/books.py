@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.domain.charts import Chart
-from ledger_server.domain.transactions import Entry, PostDraft, Transaction
+from ledger_server.domain.transactions import Entry, PostDraft, TemplateDraft, Transaction
 from ledger_server.store import rows
 from ledger_server.store.chart_books import read_chart, read_misfits, read_numbers
 from ledger_server.store.connection import ServiceConnection
@@ -54,6 +55,15 @@ class Wanted:
     chart: Chart | None = None
     # The posts themselves: only a chart knows which series number them.
     posts: Callable[[], Iterable[PostDraft]] = tuple
+    # Drafts that only the chart's templates make posts of.
+    templates: list[TemplateDraft] = field(default_factory=list)
+
+    def add_post(self, draft: PostDraft) -> None:
+        """What a post's entries name."""
+        for account, _, _, asset in draft.entries:
+            self.accounts.add(account)
+            self.assets.add(asset)
+            self.places.add((account, asset))
 
 
 class OpenedBooks(NamedTuple):
@@ -134,9 +144,12 @@ class BooksReader:
         self._read_keys_and_origins(books, wanted, keys, origins, ledger_id)
         if wanted.members:
             self._read_members(books, wanted, ledger_id)
+        made = [post for draft in wanted.templates if isinstance(post := books.post_of(draft), PostDraft)]
+        for post in made:
+            wanted.add_post(post)
         bounded = self._read_names(books, wanted, ledger_id)
         if books.rules is not None and books.rules.is_numbering:
-            read_numbers(self._trip, ledger_id, books, wanted.posts())
+            read_numbers(self._trip, ledger_id, books, chain(wanted.posts(), made))
         if wanted.chart is not None:
             read_misfits(self._trip, ledger_id, books, wanted.chart)
         return OpenedBooks(books, clock, bounded)

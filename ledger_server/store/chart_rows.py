@@ -18,25 +18,30 @@ from ledger_server.domain.charts import (
     chart_of,
 )
 from ledger_server.store.rows import micros
+from ledger_server.store.template_rows import template_from, template_json
 
 
 def chart_json(chart: Chart) -> dict[str, Any]:
     """A chart as JSON; bounds are strings of digits."""
-    return {
+    lists: dict[str, Any] = {
         "assets": [{"code": asset.code, "scale": asset.scale} for asset in chart.assets],
         "families": [_family_json(family) for family in chart.families],
         "kinds": [_kind_json(kind) for kind in chart.kinds],
     }
+    if chart.templates:
+        lists["templates"] = [template_json(template) for template in chart.templates]
+    return lists
 
 
 def chart_from(content: Mapping[str, Any]) -> Chart:
     """The chart that was kept. Raises ValueError, KeyError and their like for what nobody wrote so."""
-    if set(content) != {"assets", "families", "kinds"}:
+    if set(content) - {"templates"} != {"assets", "families", "kinds"}:
         raise ValueError(f"a chart of {sorted(content)}")
     return chart_of(
         (ChartAsset(asset["code"], int(asset["scale"])) for asset in content["assets"]),
         map(_family, content["families"]),
         map(_kind, content["kinds"]),
+        map(template_from, content.get("templates", ())),
     )
 
 

@@ -24,6 +24,7 @@ from ledger_server.store import binary_rows, rows
 from ledger_server.store.chart_rows import chart_json
 from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import Statement, statements
+from ledger_server.store.template_rows import parameters_json
 
 _SQL = statements("lane")
 
@@ -40,8 +41,8 @@ class Insert(NamedTuple):
 
     statement: Statement
     rows: bytes | str
-    # What numbered transactions have beside their rows.
-    numbers: str = ""
+    # What transactions with numbers or templates have beside their rows, as JSON.
+    beside: str = ""
 
 
 def inserts(
@@ -67,10 +68,10 @@ def inserts(
 
 
 def _transactions(run: Sequence[Transaction], types: RowTypes, asset_ids: Mapping[str, int]) -> list[Insert]:
-    """Transactions, the accounts that they open, their entries; with force or numbers by themselves."""
+    """Transactions, the accounts that they open, their entries; those of one sort together."""
     opened: list[dict[str, Any]] = []
-    if any(record.forced or record.number or record.opened for record in run):
-        parts = [list(part) for _, part in groupby(run, lambda record: (record.forced, record.number > 0))]
+    if any(record.forced or record.number or record.opened or record.template for record in run):
+        parts = [list(part) for _, part in groupby(run, _sort)]
         if len(parts) > 1:
             return [insert for part in parts for insert in _transactions(part, types, asset_ids)]
         opened = [_account(version, asset_ids) for record in run for version in record.opened]
@@ -81,8 +82,15 @@ def _transactions(run: Sequence[Transaction], types: RowTypes, asset_ids: Mappin
     return made
 
 
+def _sort(record: Transaction) -> tuple[bool, bool, bool]:
+    return record.forced, record.number > 0, record.template is not None
+
+
 def _heads_of(run: Sequence[Transaction], sent: bytes) -> Insert:
     """What inserts the transactions of one sort without their entries."""
+    if run[0].template is not None:
+        made = [_made(record) for record in run]
+        return Insert(_SQL.insert_made_transactions, sent, json.dumps(made))
     if run[0].number:
         numbers = [{"series": record.series, "number": record.number} for record in run]
         return Insert(_SQL.insert_numbered_transactions, sent, json.dumps(numbers))
@@ -94,9 +102,21 @@ def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> N
     parameters = {"ledger_id": ledger_id, "rows": insert.rows}
     if "record_time" in insert.statement.parameters:
         parameters["record_time"] = rows.moment(record_time).isoformat()
-    if insert.numbers:
-        parameters["numbers"] = insert.numbers
+    if insert.beside:
+        parameters["beside"] = insert.beside
     trip.ask(insert.statement, **parameters)
+
+
+def _made(record: Transaction) -> dict[str, Any]:
+    used = record.template
+    assert used is not None
+    return {
+        "series": record.series or None,
+        "number": record.number or None,
+        "template": used.name,
+        "template_version": used.version,
+        "parameters": None if used.parameters is None else parameters_json(used.parameters),
+    }
 
 
 def _account(record: AccountVersion, asset_ids: Mapping[str, int]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class StoredAccount(NamedTuple):
 
 
 class StoredTransaction(NamedTuple):
-    """A row of ledger.transactions; metadata as JSON text, no key and no series as "", no origin as 0."""
+    """A row of ledger.transactions; JSON as text, no key, series and template as "", other absences as 0."""
 
     sequence: int
     kind: str
@@ -119,6 +119,9 @@ class StoredTransaction(NamedTuple):
     forced: bool
     series: str
     number: int
+    template: str
+    template_version: int
+    parameters: str | None
 
 
 class StoredMember(NamedTuple):

@@ -11,6 +11,7 @@ from ledger_server.domain.accounts import Account, AccountVersion, Asset, AssetR
 from ledger_server.domain.members import MemberVersion, Role
 from ledger_server.domain.reads import AccountEntry
 from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.store.template_rows import template_use
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -154,6 +155,9 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         forced,
         series,
         number,
+        template,
+        template_version,
+        parameters,
     ) = row
     return Transaction(
         sequence,
@@ -176,4 +180,5 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         (),
         series or "",
         number or 0,
+        template_use(template, template_version, parameters),
     )

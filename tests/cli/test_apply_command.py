@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from cli.running import Run, Server
 
 from ledger_client import AccountType, connect, credit, debit
+from ledger_client.contract import PostRequest, TemplateUse, Transaction
 from ledger_client.refusals import AccountNotFound, InsufficientFunds, ValidationFailed
 from ledger_server.cli.chart_file import ChartFault, read_chart
 
@@ -41,6 +43,9 @@ def test_the_example_is_shown_applied_and_left_as_it_is(run: Run, book: str) -> 
         "  + kind   bonus",
         "  + kind   charge",
         "  + kind   topup",
+        "  + template bonus 1",
+        "  + template charge 1",
+        "  + template topup 1",
     ]
     assert (refused.exit_code, refused.stderr) == (1, "error: nothing was applied; answer y, or give --yes\n")
     assert applied.exit_code == 0, applied.stderr
@@ -78,6 +83,98 @@ def test_the_loyalty_credits_run_on_their_chart(run: Run, server: Server, book: 
             client.post(book, [debit(ANN, 651, "CREDIT"), credit("4000", 651, "CREDIT")], kind="charge")
         with pytest.raises(AccountNotFound):
             client.post(book, [debit("1000", 1, "CREDIT"), credit("2000", 1, "CREDIT")], kind="topup")
+
+
+@pytest.mark.criterion("S003-8")
+def test_the_loyalty_credits_have_their_operations_as_templates(run: Run, server: Server, book: str) -> None:
+    assert run("apply", EXAMPLE, "--ledger", book, "--create", "--yes").exit_code == 0
+    with connect(server.target) as client:
+
+        def asked(name: str, key: str, **given: str) -> Transaction:
+            values = {"user": ANN.removeprefix("2000:"), **given}
+            used = TemplateUse(name=name, parameters=values)
+            request = PostRequest(ledger=book, idempotency_key=key, template=used)
+            return client.call(client.ledger.Post, request).transaction
+
+        made = [
+            asked("topup", "t", amount="1000"),
+            asked("charge", "c", amount="400"),
+            asked("bonus", "b", amount="50", reason="welcome"),
+        ]
+
+        assert client.get_balance(book, ANN, "CREDIT").posted == 650
+        assert [(one.kind, len(one.entries), one.template.version) for one in made] == [
+            ("topup", 2, 1),
+            ("charge", 2, 1),
+            ("bonus", 2, 1),
+        ]
+        with pytest.raises(ValidationFailed, match=r"template\.parameters\.reason"):
+            asked("bonus", "b2", amount="1")
+
+
+def test_a_file_says_what_templates_are(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "chart.yaml",
+        """
+templates:
+  order 3:
+    kind: sale
+    parameters: {customer: slug, tip: amount, house: int}
+    groups:
+      lines: {parameters: {quantity: int, price: amount}}
+      others: {parameters: {who: slug, part: int}, min_items: 0}
+    entries:
+      - {debit: "customers:{customer}", amount: quantity * price, asset: USD, for_each: lines}
+      - {credit: sales, amount: quantity*price, asset: USD, for_each: lines}
+      - {debit: cash, amount: tip, asset: USD}
+      - {credit: house, amount: tip, asset: USD, weight: 3}
+      - {credit: "{who}", amount: tip, asset: USD, weight: part, for_each: others}
+    metadata: {of: "{customer}"}
+""",
+    )
+
+    (template,) = read_chart(file).chart.templates
+
+    assert (template.name, template.version, template.kind) == ("order", 3, "sale")
+    assert dict(template.parameters) == {"customer": 3, "tip": 5, "house": 2}
+    assert [(group.name, group.HasField("min_items")) for group in template.groups] == [
+        ("lines", False),
+        ("others", True),
+    ]
+    assert [(entry.side, list(entry.factors), entry.group) for entry in template.entries] == [
+        (1, ["quantity", "price"], "lines"),
+        (2, ["quantity", "price"], "lines"),
+        (1, ["tip"], ""),
+        (2, ["tip"], ""),
+        (2, ["tip"], "others"),
+    ]
+    assert [entry.WhichOneof("share") for entry in template.entries] == [
+        None,
+        None,
+        None,
+        "weight",
+        "weight_parameter",
+    ]
+    assert dict(template.metadata) == {"of": "{customer}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("templates:\n  a b: {}\n", "line 2: 'a b' is no template's name"),
+        ("templates:\n  a:\n    entries:\n      - {debit: x, asset: USD}\n", "line 4: an entry needs"),
+        (
+            "templates:\n  a:\n    entries:\n      - {debit: x, credit: y, amount: a, asset: b}\n",
+            "line 4: an",
+        ),
+        ("templates:\n  a:\n    entries:\n      - {amount: a, asset: b}\n", "line 4: an entry needs"),
+        ("templates:\n  a: {parameters: {x: float}}\n", "line 2: a parameter's type must be one of UUID"),
+        ("templates:\n  a: {groups: {g: {max: 1}}}\n", "line 2: group 'g' has no field 'max'"),
+    ],
+)
+def test_a_fault_in_a_template_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(ChartFault, match=f"^{re.escape(fault)}"):
+        read_chart(written(tmp_path / "chart.yaml", text))
 
 
 def written(path: Path, text: str) -> Path:
@@ -122,7 +219,7 @@ def test_offenders_are_listed(run: Run, server: Server, book: str, tmp_path: Pat
 
 FAULTS = {
     "families: [a]": "line 1: families must be a mapping",
-    "a: 1": "line 1: the chart has no field 'a'; it has assets, families, kinds",
+    "a: 1": "line 1: the chart has no field 'a'; it has assets, families, kinds, templates",
     "assets:\n  USD: {scale: 2}\n  USD: {scale: 3}": "line 3: 'USD' stands twice in assets",
     "assets:\n  USD: {}": "line 2: asset 'USD' needs a scale",
     "assets:\n  USD: {scale: 2.5}": "line 2: scale must be a whole number, not '2.5'",

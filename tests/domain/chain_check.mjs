@@ -22,8 +22,21 @@ function detailsDigest(record) {
     number(pairs.length, 4),
     ...pairs.flatMap(([key, value]) => [text(key), text(value)]),
     text(record.external_ref ?? ""),
+    ...(record.template ? given(record.parameters) : []),
   );
 }
+
+const pairs = (values) => [
+  number(Object.keys(values).length, 4),
+  ...Object.entries(values)
+    .sort(bytewise(([name]) => name))
+    .flatMap(([name, value]) => [text(name), text(value)]),
+];
+const given = (parameters) => [
+  ...pairs(parameters.values),
+  number(parameters.items.length, 4),
+  ...parameters.items.flatMap(([group, values]) => [text(group), ...pairs(values)]),
+];
 
 const bound = (value) => (value === null ? number(0, 1) : Buffer.concat([number(1, 1), number(value, 16)]));
 
@@ -59,6 +72,37 @@ const kind = (given) => [
     : [number(0, 1)]),
 ];
 
+const declared = (parameters) => [
+  count(parameters),
+  ...[...parameters].sort(bytewise(([name]) => name)).flatMap(([name, type]) => [text(name), number(type, 1)]),
+];
+const weight = (given) => {
+  if (given === null) return [number(0, 1)];
+  return typeof given === "string" ? [number(2, 1), text(given)] : [number(1, 1), number(given, 8)];
+};
+const template = (given) => [
+  text(given.name),
+  number(given.version, 4),
+  text(given.kind),
+  ...declared(given.parameters),
+  count(given.groups),
+  ...[...given.groups]
+    .sort(bytewise(([name]) => name))
+    .flatMap(([name, minItems, parameters]) => [text(name), number(minItems, 4), ...declared(parameters)]),
+  count(given.entries),
+  ...given.entries.flatMap((entry) => [
+    number(entry.side, 1),
+    text(entry.account),
+    text(entry.asset),
+    text(entry.group),
+    count(entry.factors),
+    ...entry.factors.map(text),
+    ...weight(entry.weight),
+  ]),
+  ...pairs(given.metadata),
+];
+const versions = (a, b) => bytewise((one) => one.name)(a, b) || a.version - b.version;
+
 const layouts = {
   chart: (record) => [
     number(6, 1),
@@ -71,7 +115,8 @@ const layouts = {
     ...[...record.chart.families].sort(bytewise((one) => one.pattern)).flatMap(family),
     count(record.chart.kinds),
     ...[...record.chart.kinds].sort(bytewise((one) => one.name)).flatMap(kind),
-    number(0, 4),
+    count(record.chart.templates ?? []),
+    ...[...(record.chart.templates ?? [])].sort(versions).flatMap(template),
   ],
   ledger: (record) => [number(1, 1), detailsDigest(record)],
   asset: (record) => [number(2, 1), text(record.code), number(record.scale, 1)],
@@ -101,6 +146,7 @@ const layouts = {
       (record.effective_time_given ? 1 : 0) +
         (record.forced ? 2 : 0) +
         (record.opened?.length ? 4 : 0) +
+        (record.template ? 8 : 0) +
         (record.number ? 16 : 0),
       1,
     ),
@@ -120,6 +166,7 @@ const layouts = {
           ...record.opened.flatMap((one) => [text(one.name), number(one.type, 1), ...limits(one.limits)]),
         ]
       : []),
+    ...(record.template ? [text(record.template), number(record.template_version, 4)] : []),
     ...(record.number ? [text(record.series), number(record.number, 8)] : []),
   ],
 };

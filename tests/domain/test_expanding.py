@@ -24,7 +24,15 @@ from sample_templates import (
 
 from ledger_server.domain.amounts import AMOUNT_MAX
 from ledger_server.domain.expanding import Expander
-from ledger_server.domain.parameters import BYTES_MAX, ITEMS_MAX, Item, Parameter, Parameters, ParameterType
+from ledger_server.domain.parameters import (
+    BYTES_MAX,
+    ITEMS_MAX,
+    Item,
+    Parameter,
+    Parameters,
+    ParameterType,
+    size_faults,
+)
 from ledger_server.domain.refusals import (
     AmountInvalid,
     AmountOverflow,
@@ -356,22 +364,21 @@ def test_a_transaction_has_at_most_a_thousand_entries() -> None:
     assert told == {"template.parameters": "make 1001 entries; a transaction has 2 to 1000"}
 
 
-def test_there_are_at_most_a_thousand_items() -> None:
+def test_what_is_given_has_a_bounded_size() -> None:
     items = [line("pen", 1, 1)] * ITEMS_MAX
 
-    assert entries(PURCHASE, parameters(*items, customer="jo"))[0].amount == ITEMS_MAX
-    told = violations(PURCHASE, parameters(*items, line("pen", 1, 1), customer="jo"))
-    assert told == {"template.items": "has 1001 items; at most 1000 are allowed"}
-
-
-def test_parameters_have_bounded_bytes() -> None:
     def given(more: int) -> Parameters:
-        return Parameters({"user": ANN, "amount": "1"}, (Item("x", {"y": "z" * more}),))
+        return Parameters({"user": ANN, "amount": "1"}, (Item("x", {"ü": "z" * more}),))
 
-    room = BYTES_MAX - given(0).size_bytes()
-
-    assert set(violations(TOP_UP, given(room))) == {"template.items[0].group"}
-    assert set(violations(TOP_UP, given(room + 1))) == {"template.parameters"}
+    # Names and values in bytes: user, amount and their values, the item's group and its own.
+    room = BYTES_MAX - (4 + 36 + 6 + 1 + 1 + 2)
+    assert not size_faults(parameters(*items, customer="jo"))
+    assert not size_faults(given(room))
+    assert [field for field, _ in size_faults(given(room + 1))] == ["parameters"]
+    assert [field for field, _ in size_faults(Parameters({}, (Item("x", {}),) * (ITEMS_MAX + 1)))] == [
+        "items"
+    ]
+    assert entries(PURCHASE, parameters(*items, customer="jo"))[0].amount == ITEMS_MAX
 
 
 def test_metadata_that_comes_out_too_long_is_told() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sample_templates import AMOUNT, BONUS, DIVISION, PURCHASE, SAMPLES, SPLIT, TOP_UP
 
 from ledger_server.domain import parameters
+from ledger_server.domain.expanders import Expanders
 from ledger_server.domain.expanding import Expander
 from ledger_server.domain.parameters import Item, Parameter, Parameters, ParameterType
 from ledger_server.domain.refusals import (
@@ -27,7 +28,6 @@ from ledger_server.domain.templates import (
     Group,
     Template,
     canonical,
-    find,
 )
 from ledger_server.domain.transactions import ENTRIES_MAX
 
@@ -83,17 +83,17 @@ def test_samples_are_sound_and_always_balanced(template: Template) -> None:
         (replace(TOP_UP, version=VERSION_MAX + 1), "version"),
         (replace(TOP_UP, kind="x" * 65), "kind"),
         (replace(TOP_UP, entries=TOP_UP.entries[:1]), "entries"),
-        (replace(TOP_UP, entries=TOP_UP.entries * (PATTERNS_MAX // 2) + TOP_UP.entries), "entries"),
+        (replace(TOP_UP, entries=TOP_UP.entries * (PATTERNS_MAX // 2 + 1)), "entries"),
         (replace(TOP_UP, parameters=TOP_UP.parameters + many(PARAMETERS_MAX - 1)), "parameters"),
-        (declaring(AMOUNT), "parameters[2].name"),
-        (declaring(Parameter("User", ParameterType.TEXT)), "parameters[2].name"),
-        (declaring(Parameter("x" * 65, ParameterType.TEXT)), "parameters[2].name"),
+        (declaring(AMOUNT), "parameters['amount']"),
+        (declaring(Parameter("User", ParameterType.TEXT)), "parameters['User']"),
+        (declaring(Parameter("x" * 65, ParameterType.TEXT)), f"parameters[{'x' * 64!r}]"),
         (replace(TOP_UP, groups=groups(GROUPS_MAX + 1)), "groups"),
         (grouping(Group("items", many(1))), "groups[1].name"),
         (grouping(Group("Items", many(1))), "groups[1].name"),
         (grouping(Group("more", ())), "groups[1].parameters"),
-        (grouping(Group("more", (NUMBER, NUMBER))), "groups[1].parameters[1].name"),
-        (grouping(Group("more", (PURCHASE.parameters[0],))), "groups[1].parameters[0].name"),
+        (grouping(Group("more", (NUMBER, NUMBER))), "groups[1].parameters['number']"),
+        (grouping(Group("more", (PURCHASE.parameters[0],))), "groups[1].parameters['customer']"),
         (replace(PURCHASE, groups=(PURCHASE.groups[0]._replace(min_items=-1),)), "groups[0].min_items"),
         (replace(PURCHASE, groups=(PURCHASE.groups[0]._replace(min_items=1001),)), "groups[0].min_items"),
         (with_entry(TOP_UP, 0, group="items"), "entries[0].group"),
@@ -110,12 +110,12 @@ def test_samples_are_sound_and_always_balanced(template: Template) -> None:
         (with_entry(TOP_UP, 1, asset="{user}"), "entries[1].asset"),
         (with_entry(TOP_UP, 1, asset="U D"), "entries[1].asset"),
         (with_entry(TOP_UP, 1, asset="x" * 33), "entries[1].asset"),
-        (with_entry(TOP_UP, 1, factors=()), "entries[1].amount"),
-        (with_entry(TOP_UP, 1, factors=("amount",) * 3), "entries[1].amount"),
-        (with_entry(TOP_UP, 1, factors=("amount", "amount")), "entries[1].amount"),
-        (with_entry(TOP_UP, 1, factors=("user",)), "entries[1].amount"),
-        (with_entry(TOP_UP, 1, factors=("price",)), "entries[1].amount"),
-        (with_entry(PURCHASE, 0, group=""), "entries[0].amount"),
+        (with_entry(TOP_UP, 1, factors=()), "entries[1].factors"),
+        (with_entry(TOP_UP, 1, factors=("amount",) * 3), "entries[1].factors"),
+        (with_entry(TOP_UP, 1, factors=("amount", "amount")), "entries[1].factors"),
+        (with_entry(TOP_UP, 1, factors=("user",)), "entries[1].factors"),
+        (with_entry(TOP_UP, 1, factors=("price",)), "entries[1].factors"),
+        (with_entry(PURCHASE, 0, group=""), "entries[0].factors"),
         (with_entry(SPLIT, 1, weight=0), "entries[1].weight"),
         (with_entry(SPLIT, 1, weight=-1), "entries[1].weight"),
         (with_entry(SPLIT, 1, weight=10**18), "entries[1].weight"),
@@ -176,6 +176,8 @@ def test_a_group_may_be_optional_where_nothing_is_divided_among_its_items() -> N
         # The same for each item on one side only.
         with_entry(TOTALLED, 0, factors=("amount",)),
         with_entry(PURCHASE, 0, factors=("price",)),
+        # Taken once, and given for each item.
+        with_entry(with_entry(TOTALLED, 0, factors=("amount",), group=""), 1, factors=("amount",)),
         with_entry(TOP_UP, 1, asset="{code}"),
         # The share of a total on one side, and on the other the total twice.
         replace(SPLIT, entries=(SPLIT.entries[0], *SPLIT.entries)),
@@ -194,13 +196,18 @@ def test_factors_may_stand_in_any_order() -> None:
 
 def test_a_template_is_found_by_version_and_the_newest_without_one() -> None:
     first, third, other = TOP_UP, replace(TOP_UP, version=3), replace(BONUS, version=9)
-    chart = [third, other, first]
+    expanders = Expanders([third, other, first])
 
-    assert find(chart, "topup", 0) is third
-    assert find(chart, "topup", 1) is first
-    assert find(chart, "topup", 2) is None
-    assert find(chart, "Topup", 0) is None
-    assert find([], "topup", 0) is None
+    def found(name: str, version: int) -> Template | None:
+        expander = expanders.of(name, version)
+        return expander.template if expander is not None else None
+
+    assert found("topup", 0) is third
+    assert found("topup", 1) is first
+    assert found("topup", 2) is None
+    assert found("Topup", 0) is None
+    assert expanders.newest("topup") == 3
+    assert expanders.of("topup", 1) is expanders.of("topup", 1)
 
 
 # canonical form --------------------------------------------------------------------------

@@ -25,6 +25,10 @@ from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import template_pb2 as templates_pb
+from template_calls import use
+
+from ledger_server.domain.parameters import Item, Parameters
 
 # Keys and names come again, so that replays are as frequent as records.
 _NAMES = 200
@@ -104,7 +108,7 @@ class Calls:
         ]
         users = charts_pb.AccountFamily(
             pattern="users:{id}",
-            parameters={"id": charts_pb.PARAMETER_TYPE_UUID},
+            parameters={"id": templates_pb.PARAMETER_TYPE_UUID},
             type=nouns.ACCOUNT_TYPE_LIABILITY,
             assets=["USD"],
             limits=[nouns.BalanceLimit(asset="USD", balance_min="0")],
@@ -261,6 +265,17 @@ class Calls:
         if self._side == "bent" and number % 11 == 0:
             debit, credit, amount = "peak", "abyss", "9" * 38
         entries = lines(debit, credit, amount)
+        if number % 13 == 0:
+            tills = [
+                Item("tills", {"till": till, "part": str(number)}) for till in ("other", "cash", "other")
+            ]
+            return {
+                "template": use(
+                    "split", Parameters({"amount": amount, "why": f"the {number}th"}, tuple(tills))
+                ),
+                "idempotency_key": f"{self._side}-key-{number}" if has_key else "",
+                "external_ref": f"order-{number}",
+            }
         if number % 7 == 0:
             entries += lines("other", "sales", 3, "EUR")
         return {

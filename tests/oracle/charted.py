@@ -6,6 +6,7 @@ Charts are taken as they come: what is wrong with the form of one is tried elsew
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +20,14 @@ SHAPES = {
 }
 FAMILY = {"parameters": {}, "assets": [], "limits": [], "opens_on_first_posting": False, "description": ""}
 KIND = {"required_metadata": [], "numbering": None}
-LISTS = {"assets": "code", "families": "pattern", "kinds": "name"}
+# What the parts of each list are called.
+LISTS: dict[str, Callable[[Fields], str]] = {
+    "assets": itemgetter("code"),
+    "families": itemgetter("pattern"),
+    "kinds": itemgetter("name"),
+    "templates": lambda one: f"{one['name']} {one['version']}",
+}
+TEMPLATE_ENTRY = {"group": "", "weight": None, "weight_parameter": None}
 BOUNDS = {"balance_min": None, "balance_max": None}
 
 
@@ -57,6 +65,12 @@ class Charted(Reference):
             f"assets[{one['code']!r}]"
             for one in asked["assets"]
             if book["assets"].get(one["code"], one)["scale"] != one["scale"]
+        ]
+        versions = {LISTS["templates"](one): one for one in standing["templates"]}
+        wrong += [
+            f"templates[{one['name']!r}]"
+            for one in asked["templates"]
+            if versions.get(LISTS["templates"](one), one) != one
         ]
         if asked["families"] != standing["families"]:
             # In the order in which they were opened.
@@ -106,6 +120,7 @@ class Charted(Reference):
             book["accounts"] = {name: one for name, one in book["accounts"].items() if name not in opened}
             raise
         shown, is_trial = answer["transaction"], q["validate_only"]
+        shown.setdefault("template", None)
         if is_trial and not answer["replayed"]:
             book["accounts"] = {name: one for name, one in book["accounts"].items() if name not in opened}
             shown |= {"series": "", "number": 0}
@@ -180,7 +195,17 @@ def whole(chart: Fields) -> Fields:
         "families": families,
         "kinds": kinds,
     }
-    return {name: sorted(lists[name], key=lambda one: one[key].encode()) for name, key in LISTS.items()}
+    shown = {name: sorted(lists[name], key=lambda one: LISTS[name](one).encode()) for name in lists}
+    templates = [whole_template(one) for one in chart.get("templates", [])]
+    return shown | {"templates": sorted(templates, key=itemgetter("name", "version"))}
+
+
+def whole_template(template: Fields) -> Fields:
+    """A template with all its fields."""
+    groups = [{"min_items": 1} | one for one in template.get("groups", [])]
+    entries = [TEMPLATE_ENTRY | one for one in template["entries"]]
+    own = {"groups": sorted(groups, key=itemgetter("name")), "entries": entries}
+    return {"kind": "", "parameters": {}, "metadata": {}} | template | own
 
 
 def ordered(limits: list[Fields]) -> list[Fields]:
@@ -191,7 +216,7 @@ def changes(before: Fields, after: Fields) -> Fields:
     """What one chart has that another has not, list by list."""
     shown = {}
     for name, key in LISTS.items():
-        old, new = ({one[key]: one for one in chart[name]} for chart in (before, after))
+        old, new = ({key(one): one for one in chart[name]} for chart in (before, after))
         shown[name] = {
             "added": [one for one in new if one not in old],
             "changed": [one for one in new if one in old and old[one] != new[one]],

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from oracle.drawing import ACCOUNTS, ASSETS
+from oracle.drawing_templates import SETS
 from oracle.forms import Fields
 
 Request = tuple[str, Fields]
@@ -54,10 +55,14 @@ def a_chart(random: Random, standing: int) -> Request:
         [],
     ]
     families.append([*STANDING[1:], CUSTOMERS])
+    chosen = random.choice(kinds)
+    # A strict chart refuses templates that make a kind which it does not have.
+    is_open = not chosen or EVERYBODY in chosen
     chart: dict[str, Any] = {
         "assets": random.choice([CODES, CODES, CODES[::-1], [*CODES, {"code": "C1", "scale": 2}]]),
         "families": random.choice(families),
-        "kinds": random.choice(kinds),
+        "kinds": chosen,
+        "templates": random.choice(SETS) if is_open or random.randrange(4) == 0 else [],
     }
     if random.randrange(8) == 0:
         chart["assets"] = [{"code": code, "scale": 3} for code in ASSETS]

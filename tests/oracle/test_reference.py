@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from clusters import Cluster
-from oracle.charted import Charted
 from oracle.drive import START, Drive, Step
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import play, shortened
+from oracle.templated import Templated
 
 HERE = Path(__file__).parent
 
@@ -231,7 +231,7 @@ def test_later_pages_show_the_books_of_the_first(drive: Drive) -> None:
     assert [(one["sequence"], one["reversed_by"]) for one in second["transactions"]] == [(8, 0)]
 
 
-class OffByOne(Charted):
+class OffByOne(Templated):
     """Reads the bounds as if reaching one were passing it."""
 
     def judge_bounds(self, book: Fields, name: str, asset: str, after: int) -> None:

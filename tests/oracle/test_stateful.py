@@ -17,6 +17,7 @@ import pytest
 from clusters import Cluster
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
 from oracle.drawing_charts import a_chart, a_reading, opening
+from oracle.drawing_templates import by_template
 from oracle.drive import RESTARTED, Drive
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import shortened
@@ -66,6 +67,7 @@ class SideBySide:
             self.let_time_pass: 2,
             self.apply_a_chart: 2,
             self.post_to_a_customer: 2,
+            self.post_by_a_template: 2,
             self.read_of_charts: 1,
             self.start_again: 1,
             self.restart_the_database: 1,
@@ -152,6 +154,11 @@ class SideBySide:
         """Perhaps the first post of one."""
         for _ in range(2):
             self.write(opening(self.draw().a_post(), self.random))
+
+    def post_by_a_template(self) -> None:
+        """Perhaps of a chart that does not have it."""
+        for _ in range(3):
+            self.write(by_template(self.draw().a_post(), self.random))
 
     def read_of_charts(self) -> None:
         for _ in range(3):
@@ -261,7 +268,7 @@ def check_power(met: Counter[str], *, missing_max: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
-    met = run_side_by_side(cluster, 25, 30, restart_once_in=10)
+    met = run_side_by_side(cluster, 32, 30, restart_once_in=10)
 
     check_power(met, missing_max=2)
 

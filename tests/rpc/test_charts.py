@@ -62,7 +62,12 @@ def test_a_chart_is_applied_answered_and_replayed(teller: Teller) -> None:
     assert get(teller).chart == get(teller, 1).chart == version
     assert teller.apply_chart(asked, 5) == pb.ApplyChartResponse(
         chart=version,
-        changes=pb.ChartChanges(assets=pb.Difference(), families=pb.Difference(), kinds=pb.Difference()),
+        changes=pb.ChartChanges(
+            assets=pb.Difference(),
+            families=pb.Difference(),
+            kinds=pb.Difference(),
+            templates=pb.Difference(),
+        ),
         replayed=True,
     )
     assert teller.head() == head + 1

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from oracle.charted import Charted
 from oracle.forms import Fields, Refused
+from oracle.templated import Templated
 from torture.history import History
 
 LEDGER = "torture"
@@ -42,7 +42,7 @@ class Timeline:
         return self._values[-1]
 
 
-class Replaying(Charted):
+class Replaying(Templated):
     """The reference, at one state of the ledger at a time."""
 
     def __init__(self, history: History) -> None:

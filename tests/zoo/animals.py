@@ -14,6 +14,7 @@ from zoo import (
     of_the_rows,
     of_the_schema,
     of_the_statements,
+    of_the_templates,
     of_the_tenants,
     of_the_wire,
 )
@@ -27,6 +28,7 @@ ANIMALS = (
     *of_the_members.ANIMALS,
     *of_the_tenants.ANIMALS,
     *of_the_charts.ANIMALS,
+    *of_the_templates.ANIMALS,
     *of_the_callers.ANIMALS,
     *of_the_limits.ANIMALS,
     *of_the_books.ANIMALS,

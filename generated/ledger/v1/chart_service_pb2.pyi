@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ledger.v1 import ledger_pb2 as _ledger_pb2
+from ledger.v1 import template_pb2 as _template_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,42 +21,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _ParameterType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ParameterTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ParameterType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PARAMETER_TYPE_UNSPECIFIED: _ParameterType.ValueType  # 0
-    """Not given; refused."""
-    PARAMETER_TYPE_UUID: _ParameterType.ValueType  # 1
-    """8-4-4-4-12 hexadecimal digits in lower case, so that each UUID has one
-    spelling only.
-    """
-    PARAMETER_TYPE_INT: _ParameterType.ValueType  # 2
-    """Digits without a leading zero, at most 19."""
-    PARAMETER_TYPE_SLUG: _ParameterType.ValueType  # 3
-    """1-64 of a-z, 0-9, '-' and '_', with a letter or digit at both ends. Every
-    UUID and INT is one too.
-    """
-
-class ParameterType(_ParameterType, metaclass=_ParameterTypeEnumTypeWrapper):
-    """What a parameter of a pattern may be. A segment matches as a whole."""
-
-PARAMETER_TYPE_UNSPECIFIED: ParameterType.ValueType  # 0
-"""Not given; refused."""
-PARAMETER_TYPE_UUID: ParameterType.ValueType  # 1
-"""8-4-4-4-12 hexadecimal digits in lower case, so that each UUID has one
-spelling only.
-"""
-PARAMETER_TYPE_INT: ParameterType.ValueType  # 2
-"""Digits without a leading zero, at most 19."""
-PARAMETER_TYPE_SLUG: ParameterType.ValueType  # 3
-"""1-64 of a-z, 0-9, '-' and '_', with a letter or digit at both ends. Every
-UUID and INT is one too.
-"""
-Global___ParameterType: _TypeAlias = ParameterType  # noqa: Y015
 
 class _IdempotencyRule:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -126,12 +91,12 @@ class AccountFamily(_message.Message):
         KEY_FIELD_NUMBER: _builtins.int
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
-        value: Global___ParameterType.ValueType
+        value: _template_pb2.ParameterType.ValueType
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: Global___ParameterType.ValueType = ...,
+            value: _template_pb2.ParameterType.ValueType = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -161,7 +126,7 @@ class AccountFamily(_message.Message):
     description: _builtins.str
     """What it is for; at most 255 characters. Kept for ever."""
     @_builtins.property
-    def parameters(self) -> _containers.ScalarMap[_builtins.str, Global___ParameterType.ValueType]:
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _template_pb2.ParameterType.ValueType]:
         """The type of each parameter, by its name."""
 
     @_builtins.property
@@ -179,7 +144,7 @@ class AccountFamily(_message.Message):
         self,
         *,
         pattern: _builtins.str = ...,
-        parameters: _abc.Mapping[_builtins.str, Global___ParameterType.ValueType] | None = ...,
+        parameters: _abc.Mapping[_builtins.str, _template_pb2.ParameterType.ValueType] | None = ...,
         type: _ledger_pb2.AccountType.ValueType = ...,
         assets: _abc.Iterable[_builtins.str] | None = ...,
         limits: _abc.Iterable[_ledger_pb2.BalanceLimit] | None = ...,
@@ -272,6 +237,7 @@ class Chart(_message.Message):
     ASSETS_FIELD_NUMBER: _builtins.int
     FAMILIES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChartAsset]:
         """The assets, at most 256. Others may be created with CreateAsset."""
@@ -288,16 +254,23 @@ class Chart(_message.Message):
         unknown kind is refused with UNHANDLED_KIND.
         """
 
+    @_builtins.property
+    def templates(self) -> _containers.RepeatedCompositeFieldContainer[_template_pb2.Template]:
+        """The templates of transactions, at most 256, every version counted; each
+        name and version once. A version that the chart before has says the same.
+        """
+
     def __init__(
         self,
         *,
         assets: _abc.Iterable[Global___ChartAsset] | None = ...,
         families: _abc.Iterable[Global___AccountFamily] | None = ...,
         kinds: _abc.Iterable[Global___Kind] | None = ...,
+        templates: _abc.Iterable[_template_pb2.Template] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -396,6 +369,7 @@ class ChartChanges(_message.Message):
     ASSETS_FIELD_NUMBER: _builtins.int
     FAMILIES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assets(self) -> Global___Difference:
         """Assets, by code. One that is removed stays in the ledger."""
@@ -408,16 +382,21 @@ class ChartChanges(_message.Message):
     def kinds(self) -> Global___Difference:
         """Kinds, by name."""
 
+    @_builtins.property
+    def templates(self) -> Global___Difference:
+        """Templates, by name and version ("topup 2")."""
+
     def __init__(
         self,
         *,
         assets: Global___Difference | None = ...,
         families: Global___Difference | None = ...,
         kinds: Global___Difference | None = ...,
+        templates: Global___Difference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

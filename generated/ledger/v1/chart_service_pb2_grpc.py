@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ChartServiceStub:
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -52,8 +52,8 @@ class ChartServiceStub:
 
 
 class ChartServiceServicer:
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -67,7 +67,7 @@ class ChartServiceServicer:
         newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
         and contradicts the chart (an account that matches no family, or one of
         another type, or has entries in an asset that its family may not have; an
-        asset with another scale) is answered FAILED_PRECONDITION with reason
+        asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
         CHART_CONFLICT and the first of the offenders. Looks at every account of the
         ledger where families change, while other writes of the ledger wait. Needs
         the accountant's role, not narrowed to accounts.
@@ -107,8 +107,8 @@ def add_ChartServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChartService:
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ChartServiceStub:
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -46,7 +46,7 @@ class ChartServiceStub:
     newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
     and contradicts the chart (an account that matches no family, or one of
     another type, or has entries in an asset that its family may not have; an
-    asset with another scale) is answered FAILED_PRECONDITION with reason
+    asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
     CHART_CONFLICT and the first of the offenders. Looks at every account of the
     ledger where families change, while other writes of the ledger wait. Needs
     the accountant's role, not narrowed to accounts.
@@ -59,8 +59,8 @@ class ChartServiceStub:
 
 @_typing.type_check_only
 class ChartServiceAsyncStub(ChartServiceStub):
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -75,7 +75,7 @@ class ChartServiceAsyncStub(ChartServiceStub):
     newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
     and contradicts the chart (an account that matches no family, or one of
     another type, or has entries in an asset that its family may not have; an
-    asset with another scale) is answered FAILED_PRECONDITION with reason
+    asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
     CHART_CONFLICT and the first of the offenders. Looks at every account of the
     ledger where families change, while other writes of the ledger wait. Needs
     the accountant's role, not narrowed to accounts.
@@ -87,8 +87,8 @@ class ChartServiceAsyncStub(ChartServiceStub):
     """
 
 class ChartServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The chart of a ledger: which assets, accounts and kinds of transactions it
-    has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions and
+    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -107,7 +107,7 @@ class ChartServiceServicer(metaclass=_abc_1.ABCMeta):
         newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
         and contradicts the chart (an account that matches no family, or one of
         another type, or has entries in an asset that its family may not have; an
-        asset with another scale) is answered FAILED_PRECONDITION with reason
+        asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
         CHART_CONFLICT and the first of the offenders. Looks at every account of the
         ledger where families change, while other writes of the ledger wait. Needs
         the accountant's role, not narrowed to accounts.

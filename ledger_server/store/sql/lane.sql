@@ -33,7 +33,7 @@ from json_array_elements_text(%(keys)s::json) as asked (key)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
         description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
-        series, number
+        series, number, template, template_version, parameters
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= asked.key
@@ -49,7 +49,7 @@ from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
         description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
-        series, number
+        series, number, template, template_version, parameters
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and transactions.sequence = asked.sequence
@@ -360,10 +360,30 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     numbered.series, numbered.number
 from rows from (
     unnest(%(rows)s::ledger.transaction_row[]),
-    json_to_recordset(%(numbers)s::json) as (series text, number bigint)
+    json_to_recordset(%(beside)s::json) as (series text, number bigint)
 ) as numbered (
     sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
     metadata, external_ref, salt, hash, series, number
+);
+
+-- name: insert_made_transactions
+-- Transactions that templates made, in order of sequence; the templates come as JSON, with
+-- numbers where there are any.
+insert into ledger.transactions (
+    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
+    reverses, description, metadata, external_ref, salt, hash, series, number, template, template_version, parameters
+)
+select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash,
+    made.series, made.number, made.template, made.template_version, made.parameters
+from rows from (
+    unnest(%(rows)s::ledger.transaction_row[]),
+    json_to_recordset(%(beside)s::json) as (
+        series text, number bigint, template text, template_version integer, parameters jsonb
+    )
+) as made (
+    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
+    metadata, external_ref, salt, hash, series, number, template, template_version, parameters
 );
 
 -- name: insert_entries

@@ -319,6 +319,7 @@ select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effe
     recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
     recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
     recorded.details_digest, coalesce(recorded.forced, false), recorded.series, recorded.number,
+    recorded.template, recorded.template_version, recorded.parameters,
     coalesce(reversal.sequence, 0)
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (

@@ -34,7 +34,7 @@ select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
     external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
-    coalesce(series, ''), coalesce(number, 0)
+    coalesce(series, ''), coalesce(number, 0), coalesce(template, ''), coalesce(template_version, 0), parameters::text
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence > %(after)s
@@ -107,7 +107,7 @@ select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
     external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
-    coalesce(series, ''), coalesce(number, 0)
+    coalesce(series, ''), coalesce(number, 0), coalesce(template, ''), coalesce(template_version, 0), parameters::text
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence = any(%(sequences)s);

@@ -1,0 +1,58 @@
+"""Wire to domain: the operations of a batch, each judged by itself."""
+
+from __future__ import annotations
+
+from ledger.v1 import ledger_service_pb2 as ledger_pb
+
+from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation
+from ledger_server.domain.transactions import ENTRIES_PER_ITEM, PostDraft, ReverseDraft, TemplateDraft
+from ledger_server.rpc import limits
+from ledger_server.rpc.requests import Form, reverse_draft
+from ledger_server.rpc.template_requests import posting_draft
+
+
+def operation_drafts(
+    request: ledger_pb.PostBatchRequest, created_by: str
+) -> list[PostDraft | TemplateDraft | ReverseDraft | Refusal]:
+    """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
+    form = Form()
+    form.ledger(request.ledger)
+    if not request.operations:
+        form.fault("operations", "must not be empty")
+    if request.view not in ledger_pb.BatchView.values():
+        form.fault("view", f"{request.view} is not a BatchView")
+    form.judge()
+    count = len(request.operations)
+    entries = sum(_entries(one.post) for one in request.operations[: limits.OPERATIONS_MAX + 1])
+    if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
+        raise BatchTooLarge(
+            f"the batch has {count} operations with {entries} entries; at most {limits.OPERATIONS_MAX}"
+            f" with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
+            operations=count,
+            operations_max=limits.OPERATIONS_MAX,
+            entries=entries,
+            entries_max=limits.BATCH_ENTRIES_MAX,
+        )
+    return [_operation_draft(operation, created_by) for operation in request.operations]
+
+
+def _entries(post: ledger_pb.PostOperation) -> int:
+    """How many entries a post counts as."""
+    count = len(post.entries)
+    return count + ENTRIES_PER_ITEM * (1 + len(post.template.items)) if post.HasField("template") else count
+
+
+def _operation_draft(
+    operation: ledger_pb.Operation, created_by: str
+) -> PostDraft | TemplateDraft | ReverseDraft | Refusal:
+    which = operation.WhichOneof("operation")
+    try:
+        if which == "post":
+            return posting_draft(operation.post, created_by, Form())
+        if which == "reverse":
+            return reverse_draft(operation.reverse, created_by, Form())
+    except Refusal as refusal:
+        return refusal
+    return ValidationFailed(
+        "operation: must be given", violations=(Violation("operation", "must be given: post or reverse"),)
+    )
