@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
 from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
 from ledger.v1.audit_service_pb2_grpc import AuditServiceStub
+from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger.v1.member_service_pb2_grpc import MemberServiceStub
@@ -34,7 +35,7 @@ AnswerT = TypeVar("AnswerT")
 class AsyncCalls:
     """The services behind one or several asyncio channels, on the event loop it is made in.
 
-    `ledger`, `accounts`, `admin`, `api_keys`, `members` and `audits` are the generated
+    `ledger`, `accounts`, `admin`, `charts`, `api_keys`, `members` and `audits` are the generated
     stubs: give one of their methods to `call`. Posts are spread over all channels, other
     calls take the first.
     """
@@ -64,6 +65,7 @@ class AsyncCalls:
         self.admin = LedgerAdminServiceStub(channel)
         self.api_keys = APIKeyServiceStub(channel)
         self.members = MemberServiceStub(channel)
+        self.charts = ChartServiceStub(channel)
         self.audits = AuditServiceStub(channel)
 
     async def call(

@@ -3,11 +3,12 @@
     Refused
     ├── InvalidRequest ─ the same request is never accepted
     │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
-    │   ├── UnbalancedTransaction   └── AssetMismatch
+    │   ├── UnbalancedTransaction   ├── AssetMismatch        ├── UnhandledKind
+    │   └── IdempotencyKeyRequired
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
-    │   ├── AssetNotFound           ├── TransactionNotFound
-    │   ├── APIKeyNotFound          └── MemberNotFound
+    │   ├── AssetNotFound           ├── TransactionNotFound  ├── TemplateNotFound
+    │   ├── APIKeyNotFound          ├── MemberNotFound       └── ChartNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -17,7 +18,7 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached
-    │   ├── ClientUpgradeRequired   └── LastTenantAdmin
+    │   ├── ClientUpgradeRequired   ├── LastTenantAdmin      └── ChartConflict
     ├── AmountOverflow
     ├── NotPermitted ─ who asks may not, or is not known
     │   ├── CredentialsMissing      ├── CredentialsInvalid
@@ -144,6 +145,14 @@ class AmountInvalid(InvalidRequest):
     """An amount is not positive, or has more than 38 digits."""
 
 
+class UnhandledKind(InvalidRequest):
+    """The ledger's chart has no such kind."""
+
+
+class IdempotencyKeyRequired(InvalidRequest):
+    """The ledger's chart wants an idempotency key of posts of this kind."""
+
+
 class PageTokenInvalid(InvalidRequest):
     """The page token belongs to another request."""
 
@@ -176,8 +185,16 @@ class TransactionNotFound(NotFound):
     """No transaction of the ledger has this sequence or key."""
 
 
+class TemplateNotFound(NotFound):
+    """The ledger's chart has no template of this name and version."""
+
+
 class APIKeyNotFound(NotFound):
     """No API key of the ledger has this id."""
+
+
+class ChartNotFound(NotFound):
+    """The ledger has no chart, or none of this version."""
 
 
 class MemberNotFound(NotFound):
@@ -274,6 +291,10 @@ class SequenceNotReached(Precondition):
 
 class ClientUpgradeRequired(Precondition):
     """This client is older than the server takes; the facts have both versions."""
+
+
+class ChartConflict(Precondition):
+    """What is recorded contradicts the chart; the violations are the first of the offenders."""
 
 
 class LastTenantAdmin(Precondition):

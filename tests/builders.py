@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -18,10 +19,20 @@ from ledger_server.domain.accounts import (
     Limit,
 )
 from ledger_server.domain.books import Books
+from ledger_server.domain.charts import Chart, ChartDraft
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft, Role
+from ledger_server.domain.misfits import NO_MISFITS, AccountUse, misfits
+from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.posting import decide
-from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import (
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+    TemplateDraft,
+    TemplateUse,
+    Transaction,
+)
 
 DEBIT, CREDIT = nouns.SIDE_DEBIT, nouns.SIDE_CREDIT
 # A moment in 2026, in microseconds.
@@ -50,6 +61,19 @@ def post_draft(*entries: EntryDraft, key: str = "", **changes: Any) -> PostDraft
     }
     lines = entries or (debit("cash", 100), credit("sales", 100))
     return PostDraft(entries=lines, idempotency_key=key, **(fields | changes))
+
+
+def template_draft(
+    name: str, given: Parameters, key: str = "", *, version: int = 0, **changes: Any
+) -> TemplateDraft:
+    """A transaction that a template is asked to make."""
+    fields: dict[str, Any] = {
+        "effective_time": None,
+        "description": "",
+        "external_ref": "",
+        "created_by": "test",
+    }
+    return TemplateDraft(TemplateUse(name, version, given), key, **(fields | changes))
 
 
 def reverse_draft(origin: int | str, key: str = "", **changes: Any) -> ReverseDraft:
@@ -88,6 +112,11 @@ def member_draft(principal: str, *roles: Role, prefixes: Sequence[str] = (), ver
     return MemberDraft(principal, tuple(sorted(roles)), tuple(sorted(prefixes)), version, "test")
 
 
+def chart_draft(chart: Chart, version: int = 0, *, validate_only: bool = False) -> ChartDraft:
+    """A chart to apply."""
+    return ChartDraft(chart, version, "test", validate_only)
+
+
 class PaperBooks:
     """A ledger in memory: looks up what drafts name, as a lane would, and decides them.
 
@@ -98,6 +127,7 @@ class PaperBooks:
 
     def __init__(self) -> None:
         self.books = Books("paper", Head(1, bytes(32), NOON))
+        self.books.series = defaultdict(int)
         self._salts = count(1)
         self.recorded(
             AssetDraft("USD", 2, "test"),
@@ -146,14 +176,39 @@ class PaperBooks:
             dict(books.transactions),
             dict(books.reversals),
             dict(books.openings),
+            books.rules,
+            dict(books.series),
             dict(books.members),
         )
+
+    def _uses(self) -> list[AccountUse]:
+        """Every account with the assets that it has moved in."""
+        known = [version for version in self.books.accounts.values() if version is not None]
+        return [
+            AccountUse(
+                version.account.name,
+                version.account.type,
+                {
+                    entry.asset.code
+                    for recorded in self.books.transactions.values()
+                    if recorded is not None
+                    for entry in recorded.entries
+                    if entry.account == version.account
+                },
+            )
+            for version in known
+        ]
 
     def _look_up(self, drafts: Sequence[Draft]) -> None:
         books = self.books
         for draft in drafts:
             if isinstance(draft, PostDraft):
                 for entry in draft.entries:
+                    books.accounts.setdefault(entry.account, None)
+                    books.assets.setdefault(entry.asset, None)
+            elif isinstance(draft, TemplateDraft):
+                made = books.post_of(draft)
+                for entry in made.entries if isinstance(made, PostDraft) else ():
                     books.accounts.setdefault(entry.account, None)
                     books.assets.setdefault(entry.asset, None)
             elif isinstance(draft, AccountDraft):
@@ -168,11 +223,15 @@ class PaperBooks:
                 books.assets.setdefault(draft.code, None)
             elif isinstance(draft, MemberDraft):
                 books.members.setdefault(draft.principal, None)
+            elif isinstance(draft, ChartDraft):
+                for asset in draft.chart.assets:
+                    books.assets.setdefault(asset.code, None)
+                books.misfits = misfits(draft.chart, self._uses()) if draft.chart.families else NO_MISFITS
             elif isinstance(draft.origin, str):
                 books.keys.setdefault(draft.origin, None)
             else:
                 books.transactions.setdefault(draft.origin, None)
-            if isinstance(draft, PostDraft | ReverseDraft) and draft.idempotency_key:
+            if isinstance(draft, PostDraft | TemplateDraft | ReverseDraft) and draft.idempotency_key:
                 books.keys.setdefault(draft.idempotency_key, None)
 
 

@@ -15,6 +15,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import chart_service_pb2_grpc
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -215,6 +217,18 @@ class Teller:
         request = pb.PostBatchRequest(ledger=self.ledger, operations=operations, atomic=atomic, view=view)
         return list(self.server.ledgers.PostBatch(request, timeout=DEADLINE_S).results)
 
+    def apply_chart(
+        self, chart: charts_pb.Chart, version: int = 0, **more: Any
+    ) -> charts_pb.ApplyChartResponse:
+        """Applies a chart."""
+        request = charts_pb.ApplyChartRequest(ledger=self.ledger, chart=chart, version=version, **more)
+        return self.charts.ApplyChart(request, timeout=DEADLINE_S)
+
+    @property
+    def charts(self) -> chart_service_pb2_grpc.ChartServiceStub:
+        """The stub of charts."""
+        return chart_service_pb2_grpc.ChartServiceStub(self.server.channel)
+
     def transaction(self, name: int | str) -> nouns.Transaction:
         """A recorded transaction."""
         request = pb.GetTransactionRequest(ledger=self.ledger, transaction=transaction_name(name))
@@ -275,8 +289,9 @@ _UNSOUND = """
 with numbered as (
     select sequence from ledger.ledgers where ledger_id = %(id)s
     union all select sequence from ledger.assets where ledger_id = %(id)s
-    union all select sequence from ledger.accounts where ledger_id = %(id)s
+    union all select sequence from ledger.accounts where ledger_id = %(id)s and opened_by_posting is null
     union all select sequence from ledger.members where ledger_id = %(id)s
+    union all select sequence from ledger.charts where ledger_id = %(id)s
     union all select sequence from ledger.transactions where ledger_id = %(id)s
 ),
 summed as (
@@ -296,6 +311,10 @@ union all
 select format('transaction %%s is not balanced', sequence) from ledger.entries
     where ledger_id = %(id)s group by sequence, asset_id
     having sum(case side when 1 then amount else -amount end) <> 0
+union all
+select format('the last number of %%s is %%s, of %%s', series, max(number), count(*)) from ledger.transactions
+    where ledger_id = %(id)s and series is not null
+    group by series having max(number) <> count(*) or count(distinct number) <> count(*)
 union all
 select format('transaction %%s is without entries, or the other way round', sequence) from (
     (select sequence from ledger.transactions where ledger_id = %(id)s

@@ -15,6 +15,7 @@ from ledger.v1 import (
     account_service_pb2_grpc,
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
+    chart_service_pb2_grpc,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2_grpc,
     member_service_pb2_grpc,
@@ -63,6 +64,7 @@ class Person(Serving):
 
     principal: str
     members: member_service_pb2_grpc.MemberServiceStub
+    charts: chart_service_pb2_grpc.ChartServiceStub
     audits: audit_service_pb2_grpc.AuditServiceStub
     api_keys: api_key_service_pb2_grpc.APIKeyServiceStub
 
@@ -112,6 +114,7 @@ class Society:
             at.database_url,
             f"jwt:{name}",
             member_service_pb2_grpc.MemberServiceStub(channel),
+            chart_service_pb2_grpc.ChartServiceStub(channel),
             audit_service_pb2_grpc.AuditServiceStub(channel),
             api_key_service_pb2_grpc.APIKeyServiceStub(channel),
         )

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
+from ledger.v1 import chart_service_pb2 as charts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -24,6 +25,7 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
     account = accounts_pb.AccountDraft(name="new", type=nouns.ACCOUNT_TYPE_ASSET)
     sale = lines("cash", "sales", 1)
     origin = transaction_name("first")
+    kind = charts_pb.Kind(name="*", idempotency=charts_pb.IDEMPOTENCY_RULE_OPTIONAL)
     created = admin_pb.CreateLedgerRequest(name=f"{ledger}:other", tenant_admin="jwt:somebody")
     return {
         "LedgerService.Post": lambda p: p.ledgers.Post(pb.PostRequest(ledger=ledger, entries=sale)),
@@ -94,6 +96,10 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
             admin_pb.ListAssetsRequest(ledger=ledger)
         ),
         "LedgerAdminService.GetServerInfo": lambda p: p.admin.GetServerInfo(admin_pb.GetServerInfoRequest()),
+        "ChartService.ApplyChart": lambda p: p.charts.ApplyChart(
+            charts_pb.ApplyChartRequest(ledger=ledger, chart=charts_pb.Chart(kinds=[kind]))
+        ),
+        "ChartService.GetChart": lambda p: p.charts.GetChart(charts_pb.GetChartRequest(ledger=ledger)),
         "MemberService.AddMember": lambda p: p.add(ledger, "jwt:new", Role.READER),
         "MemberService.RemoveMember": lambda p: p.remove(ledger, "jwt:nobody"),
         "MemberService.ListMembers": lambda p: p.members.ListMembers(

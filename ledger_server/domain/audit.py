@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ledger_server.domain.accounts import AccountChangeDraft, AccountStatus, AccountVersion, AssetRecord
 from ledger_server.domain.callers import Caller
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.transactions import Transaction
@@ -69,6 +70,8 @@ def acts_of(caller: Caller | None, drafts: Sequence[Draft], decisions: Sequence[
         elif isinstance(draft, AccountChangeDraft):
             assert isinstance(record, AccountVersion)
             acts.append(Act(caller, _ACCOUNT_ACTIONS[draft.status], record.account.name, record.sequence))
+        elif isinstance(record, ChartVersion):
+            acts.append(Act(caller, "CHART_APPLIED", str(record.version), record.sequence))
         elif isinstance(record, AccountVersion):
             accounts.append(record)
         elif isinstance(record, AssetRecord):

@@ -14,8 +14,12 @@ from typing import Any
 
 from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
 from ledger_server.domain.chain import framed
+from ledger_server.domain.expanders import Expanders, post_of
+from ledger_server.domain.governing import Rules
 from ledger_server.domain.members import MemberVersion
-from ledger_server.domain.transactions import Transaction
+from ledger_server.domain.misfits import NO_MISFITS, Misfits
+from ledger_server.domain.refusals import Refusal
+from ledger_server.domain.transactions import PostDraft, TemplateDraft, Transaction
 
 _MISSING = object()
 
@@ -30,16 +34,21 @@ class Books:
         "asset_records",
         "assets",
         "balances",
+        "fitting",
         "framed",
         "head",
         "is_void",
         "keys",
         "ledger",
+        "made",
         "members",
+        "misfits",
         "next_account_id",
         "next_asset_id",
         "openings",
         "reversals",
+        "rules",
+        "series",
         "transactions",
     )
 
@@ -63,6 +72,16 @@ class Books:
         self.reversals: dict[int, int] = {}
         # Those that drafts name, and every tenant-admin where they name one at all.
         self.members: dict[str, MemberVersion | None] = {}
+        # The newest chart, ready to judge by; None where there is none.
+        self.rules: Rules | None = None
+        # Accounts and assets that were found to fit it, by name and code.
+        self.fitting: dict[tuple[str, str], bool] = {}
+        # Accounts that contradict the chart which this batch applies.
+        self.misfits: Misfits = NO_MISFITS
+        # The last number given, by series.
+        self.series: dict[str, int] = {}
+        # What templates of this chart make of the batch's drafts.
+        self.made: dict[TemplateDraft, PostDraft | Refusal] = {}
         # A write that these books speak of did not come true: what was decided on them is void.
         self.is_void = False
         self._began_at = head.sequence
@@ -82,6 +101,32 @@ class Books:
             for key, value in changes.items():
                 self.put(mapping, key, value)
 
+    def put_rules(self, rules: Rules | None) -> None:
+        """Judges by another chart from here on."""
+        if self._undo is not None:
+            self._undo.append((self, "rules", self.rules))
+        self.rules = rules
+        self.fitting = {}
+        self.made = {}
+
+    @property
+    def expanders(self) -> Expanders | None:
+        """The templates of the newest chart; None where there is no chart."""
+        return self.rules.expanders if self.rules is not None else None
+
+    def post_of(self, draft: TemplateDraft) -> PostDraft | Refusal:
+        """What the newest chart's template makes of a draft; made once, as it is read for and decided."""
+        made = self.made.get(draft)
+        if made is None:
+            made = self.made[draft] = post_of(draft, self.expanders)
+        return made
+
+    def stand_at_zero(self, account_id: int) -> None:
+        """Notes that an account which was opened just now has nothing in any asset."""
+        for asset in self.assets.values():
+            if asset is not None and (account_id, asset.asset_id) not in self.balances:
+                self.put(self.balances, (account_id, asset.asset_id), 0)
+
     def begin(self) -> tuple[Head, int, int]:
         """Starts to remember changes; the answer is for `undo`."""
         self._undo = []
@@ -94,7 +139,9 @@ class Books:
     def undo(self, mark: tuple[Head, int, int]) -> None:
         """Changes everything back since `begin`: a refused unit leaves the books as they were."""
         for mapping, key, value in reversed(self._undo or ()):
-            if value is _MISSING:
+            if mapping is self:
+                self.rules, self.fitting, self.made = value, {}, {}
+            elif value is _MISSING:
                 del mapping[key]
             else:
                 mapping[key] = value
@@ -114,6 +161,8 @@ class Books:
                 for principal, member in self.members.items()
                 if member is not None and member.sequence > self._began_at
             }
+        self.misfits = NO_MISFITS
+        self.made = {}
         self._began_at = self.head.sequence
 
     def forget_batch(self) -> None:
@@ -122,7 +171,15 @@ class Books:
         self.transactions.clear()
         self.reversals.clear()
         self.openings.clear()
+        self.made.clear()
 
     def size(self) -> int:
         """How many places are held; a lane's memory is bounded by it."""
-        return len(self.accounts) + len(self.balances) + len(self.assets) + len(self.openings)
+        return (
+            len(self.accounts)
+            + len(self.balances)
+            + len(self.assets)
+            + len(self.openings)
+            + len(self.fitting)
+            + len(self.series)
+        )

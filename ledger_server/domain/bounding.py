@@ -27,7 +27,8 @@ def bound_refusal(
     if limit is None:
         return None
     account = version.account
-    before = books.balances[place] * account.sign
+    # An account that this transaction opens stands at zero.
+    before = books.balances.get(place, 0) * account.sign
     after = balance_after * account.sign
     # Facts are in minor units, for machines; a sentence that said -3000 EUR for 30 euros would mislead.
     scale = asset.scale

@@ -27,6 +27,7 @@ _ASSET = b"\x02"
 _ACCOUNT = b"\x03"
 _TRANSACTION = b"\x04"
 _MEMBER = b"\x05"
+_CHART = b"\x06"
 
 _u32 = Struct(">I").pack
 # An empty string, framed; and an empty list.
@@ -37,6 +38,9 @@ _i64 = Struct(">q").pack
 _times = Struct(">qBQ").pack
 # The flags, beside the one that the caller gave the effective_time.
 _FORCED = 2
+OPENS_ACCOUNTS = 4
+MADE_BY_TEMPLATE = 8
+NUMBERED = 16
 
 # Side and layer of a posted entry, as one prefix of its frame.
 POSTED_DEBIT = b"\x01\x00"
@@ -55,18 +59,38 @@ def framed_again(text: str) -> bytes:
     return framed(text)
 
 
+def frames(parts: Iterable[bytes]) -> bytes:
+    """A list as the chain writes it: how many in 4 bytes, then each."""
+    listed = list(parts)
+    return _u32(len(listed)) + b"".join(listed)
+
+
+def limits_frame(limits: Iterable[tuple[str, int | None, int | None]]) -> bytes:
+    """Limits by asset code in bytewise order, each bound behind a flag."""
+    parts = []
+    for code, *bounds in sorted(limits, key=lambda limit: limit[0].encode()):
+        part = framed(code)
+        for bound in bounds:
+            part += b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True)
+        parts.append(part)
+    return frames(parts)
+
+
 def record_hash(ledger_framed: bytes, sequence: int, previous: bytes, canonical: bytes) -> bytes:
     """The hash of a record, chained to the one before it."""
     return sha256(VERSION + ledger_framed + _u64(sequence) + previous + sha256(canonical).digest()).digest()
 
 
-def details_digest(salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str) -> bytes:
-    """The salted digest of what may be erased from a record."""
+def details_digest(
+    salt: bytes, description: str, metadata: Mapping[str, str], external_ref: str, parameters: bytes = b""
+) -> bytes:
+    """The salted digest of what may be erased from a record; `parameters` are what its template was given."""
     parts = [salt, framed(description) if description else _EMPTY, _u32(len(metadata))]
     # UTF-8 sorts as code points do, so the keys need not be encoded first.
     for key in sorted(metadata):
         parts += (framed(key), framed(metadata[key]))
     parts.append(framed(external_ref) if external_ref else _EMPTY)
+    parts.append(parameters)
     return sha256(b"".join(parts)).digest()
 
 
@@ -94,24 +118,19 @@ def account_canonical(
 
     Its status stands behind what an opening has, which is always of an open account.
     """
-    ordered = sorted(limits, key=lambda limit: limit[0].encode())
-    parts = [
-        _ACCOUNT,
-        _i64(record_time),
-        framed(created_by),
-        name_framed,
-        bytes((account_type,)),
-        _u32(version),
-        _u32(len(ordered)),
-    ]
-    for code, balance_min, balance_max in ordered:
-        parts.append(framed(code))
-        for bound in (balance_min, balance_max):
-            parts.append(b"\x00" if bound is None else b"\x01" + bound.to_bytes(16, "big", signed=True))
-    parts.append(digest)
-    if version > 1:
-        parts.append(bytes((status,)))
-    return b"".join(parts)
+    return b"".join(
+        (
+            _ACCOUNT,
+            _i64(record_time),
+            framed(created_by),
+            name_framed,
+            bytes((account_type,)),
+            _u32(version),
+            limits_frame(limits),
+            digest,
+            bytes((status,)) if version > 1 else b"",
+        )
+    )
 
 
 def transaction_canonical(
@@ -125,9 +144,14 @@ def transaction_canonical(
     digest: bytes,
     entries: list[bytes],
     forced: bool = False,
+    more_flags: int = 0,
+    more: bytes = b"",
 ) -> bytes:
-    """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`)."""
-    flags = effective_time_given | _FORCED if forced else effective_time_given
+    """A transaction; each entry is framed by `decide` as it makes it (see `entry_frame`).
+
+    `more` is what each of `more_flags` stands for, in order of the flags.
+    """
+    flags = effective_time_given | _FORCED if forced else effective_time_given | more_flags
     return b"".join(
         (
             _TRANSACTION,
@@ -139,8 +163,26 @@ def transaction_canonical(
             digest,
             _u32(len(entries)),
             *entries,
+            more,
         )
     )
+
+
+def opened_frame(
+    name_framed: bytes, account_type: int, limits: Iterable[tuple[str, int | None, int | None]]
+) -> bytes:
+    """An account that a transaction opens."""
+    return name_framed + bytes((account_type,)) + limits_frame(limits)
+
+
+def template_frame(name: str, version: int) -> bytes:
+    """The template that made a transaction; what it was given is under the details digest."""
+    return framed_again(name) + _u32(version)
+
+
+def number_frame(series: str, number: int) -> bytes:
+    """The number that a transaction has in its series."""
+    return framed(series) + _u64(number)
 
 
 def member_canonical(
@@ -164,6 +206,15 @@ def member_canonical(
             _u32(len(account_prefixes)),
             *map(framed, account_prefixes),
         )
+    )
+
+
+def chart_canonical(
+    record_time: int, created_by: str, version: int, lists: Iterable[Iterable[bytes]]
+) -> bytes:
+    """A version of the chart: its lists, each part framed as docs/chain.md says."""
+    return b"".join(
+        (_CHART, _i64(record_time), framed(created_by), _u32(version), *(frames(parts) for parts in lists))
     )
 
 

@@ -12,12 +12,22 @@ from ledger_server.domain.accounts import (
     AssetDraft,
     AssetRecord,
 )
+from ledger_server.domain.charts import ChartDraft, ChartVersion
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 
-Draft: TypeAlias = PostDraft | ReverseDraft | AccountDraft | AccountChangeDraft | AssetDraft | MemberDraft
-Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion
+Draft: TypeAlias = (
+    PostDraft
+    | TemplateDraft
+    | ReverseDraft
+    | AccountDraft
+    | AccountChangeDraft
+    | AssetDraft
+    | MemberDraft
+    | ChartDraft
+)
+Record: TypeAlias = Transaction | AccountVersion | AssetRecord | MemberVersion | ChartVersion
 
 
 class Recorded(NamedTuple):

@@ -19,6 +19,7 @@ from ledger_server.domain.accounts import (
 from ledger_server.domain.books import Books
 from ledger_server.domain.content import account_differences
 from ledger_server.domain.decisions import Decision, Moment, Recorded
+from ledger_server.domain.governing import account_refusal
 from ledger_server.domain.refusals import (
     AccountAlreadyExists,
     AssetAlreadyExists,
@@ -42,6 +43,9 @@ def decide_account(draft: AccountDraft, books: Books, moment: Moment) -> Decisio
             differing_fields=",".join(differing),
             sequence=existing.sequence,
         )
+    refusal = account_refusal(draft, books.rules) if books.rules is not None else None
+    if refusal is not None:
+        return refusal
     for code, limit in draft.limits.items():
         if books.assets[code] is None:
             return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)

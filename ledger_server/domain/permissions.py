@@ -22,7 +22,7 @@ class Permission(Enum):
     POST = "post"
     REVERSE = "reverse"
     FORCE_REVERSE = "reverse with force"
-    KEEP_CHART = "open and change accounts, and create assets"
+    KEEP_CHART = "apply a chart, open and change accounts, and create assets"
     RUN_TRIAL_BALANCE = "run trial balances"
     LIST_MEMBERS = "list members"
     MANAGE_MEMBERS = "add and remove members"

@@ -2,8 +2,8 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, preconditions, accounts, assets, whether the
-accounts are open, overflow, bounds; form was judged when the draft was made. What is
+order of judgement within a draft is: key, chart, preconditions, accounts, assets, whether
+the accounts are open, overflow, bounds; form was judged when the draft was made. What is
 decided changes the books at once; what is refused leaves them as they were. Nothing is
 written here: a refusal never has rows to undo.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from ledger_server.domain import chain
+from ledger_server.domain import chain, parameters
 from ledger_server.domain.accounts import (
     AccountChangeDraft,
     AccountDraft,
@@ -29,27 +29,38 @@ from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.books import Books
 from ledger_server.domain.bounding import bound_refusal
 from ledger_server.domain.changing import decide_change, shut_refusal
+from ledger_server.domain.charting import decide_chart
+from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.conditions import condition_refusal
-from ledger_server.domain.content import post_differences, reverse_differences
+from ledger_server.domain.content import post_differences, replayed, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
+from ledger_server.domain.first_postings import judge_by_chart, opened_frames, opening, opens, put_opened
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.membership import decide_member
 from ledger_server.domain.mirroring import mirror_fault, mirrored
 from ledger_server.domain.opening import decide_account, decide_asset
 from ledger_server.domain.refusals import (
-    AccountNotFound,
     AmountOverflow,
     AssetNotFound,
     AtomicGroupRefused,
-    IdempotencyKeyReused,
     InvariantBroken,
     Refusal,
     ReversalAlreadyExists,
     ReversalForbiddenType,
+    account_not_found,
     key_reused,
     transaction_not_found,
 )
-from ledger_server.domain.transactions import Entry, EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.template_posts import found_or_made
+from ledger_server.domain.transactions import (
+    Entry,
+    EntryDraft,
+    PostDraft,
+    ReverseDraft,
+    TemplateDraft,
+    TemplateUse,
+    Transaction,
+)
 
 
 def decide(unit: Sequence[Draft], books: Books, moment: Moment, *, atomic: bool = False) -> list[Decision]:
@@ -85,6 +96,9 @@ def refuse_all(count: int, culprit: int, refusal: Refusal) -> list[Decision]:
 def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
     if isinstance(draft, PostDraft):
         return _post(draft, books, moment)
+    if isinstance(draft, TemplateDraft):
+        made = found_or_made(draft, books)
+        return _judged(made, books, moment) if isinstance(made, PostDraft) else made
     if isinstance(draft, ReverseDraft):
         return _reverse(draft, books, moment)
     if isinstance(draft, AccountDraft):
@@ -95,6 +109,8 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
         return decide_member(draft, books, moment)
     if isinstance(draft, AccountChangeDraft):
         return decide_change(draft, books, moment)
+    if isinstance(draft, ChartDraft):
+        return decide_chart(draft, books, moment)
     assert_never(draft)
 
 
@@ -103,7 +119,18 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         recorded = books.keys[draft.idempotency_key]
         if recorded is not None:
             differing = post_differences(draft, recorded)
-            return _replay(draft.idempotency_key, recorded, differing)
+            return replayed(draft.idempotency_key, recorded, differing)
+    return _judged(draft, books, moment)
+
+
+def _judged(draft: PostDraft, books: Books, moment: Moment) -> Decision:
+    """Judges a post by the chart, its preconditions and the books, and records it."""
+    series = ""
+    if books.rules is not None:
+        judged = judge_by_chart(draft, books.rules, books)
+        if isinstance(judged, Refusal):
+            return judged
+        series = judged
     if draft.preconditions:
         refusal = condition_refusal(draft.preconditions, books)
         if refusal is not None:
@@ -120,6 +147,8 @@ def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
         external_ref=draft.external_ref,
         created_by=draft.created_by,
         validate_only=draft.validate_only,
+        series=series,
+        template=draft.template,
     )
 
 
@@ -131,7 +160,7 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
             return key_reused(draft.idempotency_key)
         if recorded is not None:
             differing = reverse_differences(draft, origin.sequence if origin else 0, recorded)
-            return _replay(draft.idempotency_key, recorded, differing)
+            return replayed(draft.idempotency_key, recorded, differing)
     if origin is None or not origin.is_within(draft.within):
         return transaction_not_found(books.ledger, draft.origin)
     if origin.reverses:
@@ -172,18 +201,6 @@ def _reverse(draft: ReverseDraft, books: Books, moment: Moment) -> Decision:
     )
 
 
-def _replay(key: str, recorded: Transaction, differing: list[str]) -> Decision:
-    if not differing:
-        return Recorded(recorded, True)
-    return IdempotencyKeyReused(
-        f"idempotency key {key!r} was used for transaction {recorded.sequence} with another"
-        f" {', '.join(differing)}; use a new key for a new intention",
-        idempotency_key=key,
-        sequence=recorded.sequence,
-        differing_fields=",".join(differing),
-    )
-
-
 def _record(
     books: Books,
     moment: Moment,
@@ -199,6 +216,8 @@ def _record(
     reverses: int = 0,
     forced: bool = False,
     validate_only: bool = False,
+    series: str = "",
+    template: TemplateUse | None = None,
 ) -> Decision:
     """Judges a transaction against accounts and balances, and records it."""
     accounts, assets, balances = books.accounts, books.assets, books.balances
@@ -206,12 +225,25 @@ def _record(
     guarded: dict[tuple[int, int], AccountVersion] = {}
     entries: list[Entry] = []
     frames: list[bytes] = []
+    opened: dict[str, AccountVersion] | None = None
+    record_time = moment.record_time
     for name, is_debit, amount, code in lines:
         version, asset = accounts[name], assets[code]
         if version is None or asset is None:
-            refusal = _unusable_name(books, lines)
-            assert refusal is not None
-            return refusal
+            if opened is None:
+                opened = {}
+            if version is None:
+                version = opened.get(name) or opening(name, books, len(opened), record_time, created_by)
+            if version is None or asset is None:
+                refusal = _unusable_name(books, lines)
+                assert refusal is not None
+                return refusal
+            opened[name] = version
+            fresh = (version.account.account_id, asset.asset_id)
+            if fresh not in moved:
+                moved[fresh] = 0
+                if version.is_guarded:
+                    guarded[fresh] = version
         account = version.account
         place = (account.account_id, asset.asset_id)
         balance = moved.get(place)
@@ -232,14 +264,23 @@ def _record(
         if refusal is not None:
             return refusal
 
-    record_time = moment.record_time
     sequence = books.head.sequence + 1
     given = effective_time is not None
     when = record_time if effective_time is None else effective_time
     salt = moment.salt()
+    number, more_flags, more, given_parameters = 0, 0, b"", b""
     if validate_only:
         sequence, record_hash = 0, b""
     else:
+        if opened is not None:
+            more_flags, more = chain.OPENS_ACCOUNTS, opened_frames(opened.values())
+        if template is not None:
+            more_flags |= chain.MADE_BY_TEMPLATE
+            more += chain.template_frame(template.name, template.version)
+            given_parameters = parameters.canonical(template.parameters or parameters.NOTHING)
+        if series:
+            number = books.series[series] + 1
+            more_flags, more = more_flags | chain.NUMBERED, more + chain.number_frame(series, number)
         record_hash = chain.record_hash(
             books.framed,
             sequence,
@@ -252,9 +293,11 @@ def _record(
                 when,
                 given,
                 reverses,
-                chain.details_digest(salt, description, metadata, external_ref),  # type: ignore[arg-type]
+                chain.details_digest(salt, description, metadata, external_ref, given_parameters),  # type: ignore[arg-type]
                 frames,
                 forced,
+                more_flags,
+                more,
             ),
         )
     transaction = Transaction(
@@ -273,9 +316,16 @@ def _record(
         salt,
         record_hash,
         forced=forced,
+        template=template,
     )
     if validate_only:
         return Recorded(transaction, False)
+    if opened is not None:
+        opened_here = put_opened(opened.values(), salt, record_hash, books)
+        transaction = transaction._replace(opened=opened_here)
+    if number:
+        transaction = transaction._replace(series=series, number=number)
+        books.put(books.series, series, number)
     books.put_all(balances, moved)
     if idempotency_key:
         books.put(books.keys, idempotency_key, transaction)
@@ -312,11 +362,8 @@ def _unusable_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:
     In this order whatever the lines' order.
     """
     for line in lines:
-        if books.accounts[line.account] is None:
-            return AccountNotFound(
-                f"no account {line.account!r} in ledger {books.ledger!r}; create it first",
-                account=line.account,
-            )
+        if books.accounts[line.account] is None and not opens(books, line.account):
+            return account_not_found(books.ledger, line.account)
     for line in lines:
         if books.assets[line.asset] is None:
             return AssetNotFound(

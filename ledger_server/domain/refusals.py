@@ -3,13 +3,14 @@
     Refusal
     ├── InvalidRequest ─ bad input, judged before any state
     │   ├── ValidationFailed        ├── AmountInvalid        ├── PageTokenInvalid
-    │   ├── UnbalancedTransaction   └── AssetMismatch
+    │   ├── UnbalancedTransaction   ├── AssetMismatch        ├── UnhandledKind
+    │   └── IdempotencyKeyRequired
     ├── Unauthenticated ─ who calls is not known
     │   ├── CredentialsMissing      └── CredentialsInvalid
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
-    │   └── APIKeyNotFound
+    │   ├── APIKeyNotFound          ├── ChartNotFound        └── TemplateNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -19,7 +20,7 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
-    │   └── ClientUpgradeRequired
+    │   ├── ClientUpgradeRequired   └── ChartConflict
     ├── AmountOverflow
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
@@ -93,6 +94,18 @@ class AssetMismatch(InvalidRequest):
     reason = "ASSET_MISMATCH"
 
 
+class UnhandledKind(InvalidRequest):
+    """The ledger's chart has no such kind, and none that stands for every other."""
+
+    reason = "UNHANDLED_KIND"
+
+
+class IdempotencyKeyRequired(InvalidRequest):
+    """The ledger's chart wants an idempotency key of posts of this kind."""
+
+    reason = "IDEMPOTENCY_KEY_REQUIRED"
+
+
 class PageTokenInvalid(InvalidRequest):
     """The page token is not one of ours, or belongs to another request."""
 
@@ -148,10 +161,27 @@ def ledger_not_found(ledger: str) -> LedgerNotFound:
     return LedgerNotFound(f"no ledger {ledger!r}; create it first", ledger=ledger)
 
 
+def account_not_found(ledger: str, account: str) -> AccountNotFound:
+    """No account of this name, also where it is out of the caller's reach."""
+    return AccountNotFound(f"no account {account!r} in ledger {ledger!r}; create it first", account=account)
+
+
 class APIKeyNotFound(NotFound):
     """No such API key in this ledger."""
 
     reason = "API_KEY_NOT_FOUND"
+
+
+class ChartNotFound(NotFound):
+    """The ledger has no chart, or none of this version."""
+
+    reason = "CHART_NOT_FOUND"
+
+
+class TemplateNotFound(NotFound):
+    """The ledger's chart has no such template, or none of this version."""
+
+    reason = "TEMPLATE_NOT_FOUND"
 
 
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
@@ -279,6 +309,12 @@ class ClientUpgradeRequired(Precondition):
     """The client is older than this server takes."""
 
     reason = "CLIENT_UPGRADE_REQUIRED"
+
+
+class ChartConflict(Precondition):
+    """What is recorded contradicts the chart, or what is asked does."""
+
+    reason = "CHART_CONFLICT"
 
 
 class AmountOverflow(Refusal):

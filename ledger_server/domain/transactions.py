@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from ledger_server.domain.accounts import Account, Asset, Side
+from ledger_server.domain.accounts import Account, AccountVersion, Asset, Side
 from ledger_server.domain.names import is_covered
+from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
 
 ENTRIES_MAX = 1000
 PRECONDITIONS_MAX = 64
+# What a template is taken to make of each item, and without any, before it is known.
+ENTRIES_PER_ITEM = 8
 
 
 class EntryDraft(NamedTuple):
@@ -21,6 +24,17 @@ class EntryDraft(NamedTuple):
     is_debit: bool
     amount: int
     asset: str
+
+
+class TemplateUse(NamedTuple):
+    """A template with what it is given: in a draft version 0 is the newest, once recorded the one used.
+
+    `parameters` are None once redacted.
+    """
+
+    name: str
+    version: int
+    parameters: Parameters | None
 
 
 class Entry(NamedTuple):
@@ -63,7 +77,8 @@ class PostDraft:
 
     Times are microseconds since 1970 in UTC; `effective_time` is None where the
     caller gave none. `preconditions` are no content: they say when the post may be made.
-    Raises UnbalancedTransaction or AssetMismatch.
+    `template` is what made the entries, kind and metadata, where the caller did not give
+    them. Raises UnbalancedTransaction or AssetMismatch.
     """
 
     entries: tuple[EntryDraft, ...]
@@ -76,6 +91,7 @@ class PostDraft:
     created_by: str
     validate_only: bool = False
     preconditions: tuple[Condition, ...] = ()
+    template: TemplateUse | None = None
 
     def __post_init__(self) -> None:
         if len(self.entries) == 2:
@@ -88,6 +104,30 @@ class PostDraft:
             ):
                 return
         _balance(self.entries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateDraft:
+    """A transaction that a caller asks a template of the ledger's chart to make.
+
+    `within` are the account prefixes that the caller may post to, empty for all.
+    """
+
+    template: TemplateUse
+    idempotency_key: str
+    effective_time: int | None
+    description: str
+    external_ref: str
+    created_by: str
+    validate_only: bool = False
+    within: tuple[str, ...] = ()
+    preconditions: tuple[Condition, ...] = ()
+
+    @property
+    def entries_expected(self) -> int:
+        """How many entries it counts as where entries are bounded: they are known in the lane only."""
+        items = self.template.parameters.items if self.template.parameters is not None else ()
+        return ENTRIES_PER_ITEM * (1 + len(items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +155,8 @@ class Transaction(NamedTuple):
     `details_digest` stands in their place. `reversed_by` and `reverses` are 0
     where there is none. `sequence` is 0 and `hash` empty in the answer to a
     validate_only draft. `forced` is true of a reversal that passed over balance bounds
-    by right.
+    by right. `opened` are the accounts that its entries opened, where it was decided here;
+    `number` is its number in `series`, 0 where it has none. `template` is what made it.
     """
 
     sequence: int
@@ -135,6 +176,10 @@ class Transaction(NamedTuple):
     reversed_by: int = 0
     details_digest: bytes | None = None
     forced: bool = False
+    opened: tuple[AccountVersion, ...] = ()
+    series: str = ""
+    number: int = 0
+    template: TemplateUse | None = None
 
     def is_within(self, prefixes: Sequence[str]) -> bool:
         """Whether each of its accounts is at or below one of the prefixes; no prefixes mean all."""

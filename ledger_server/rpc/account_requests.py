@@ -87,18 +87,19 @@ def _limits(
         return {}
     bounds: dict[str, Limit] = {}
     for index, limit in enumerate(given):
-        _limit(limit, bounds, form, f"{field}[{index}]", is_of_an_opening=is_of_an_opening)
+        balance_limit(limit, bounds, form, f"{field}[{index}]", is_of_an_opening=is_of_an_opening)
     return bounds
 
 
-def _limit(
+def balance_limit(
     given: nouns_pb.BalanceLimit,
     bounds: dict[str, Limit],
     form: Form,
     field: str,
     *,
-    is_of_an_opening: bool,
+    is_of_an_opening: bool = True,
 ) -> None:
+    """Adds the limit in one asset to the bounds of an account."""
     form.asset(given.asset, f"{field}.asset")
     if given.asset in bounds:
         form.fault(f"{field}.asset", f"{given.asset!r} has a limit already")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation
-from ledger_server.domain.transactions import PostDraft, ReverseDraft
+from ledger_server.domain.transactions import ENTRIES_PER_ITEM, PostDraft, ReverseDraft, TemplateDraft
 from ledger_server.rpc import limits
 from ledger_server.rpc.account_requests import account_draft
-from ledger_server.rpc.requests import Form, post_draft, reverse_draft
+from ledger_server.rpc.requests import Form, reverse_draft
+from ledger_server.rpc.template_requests import posting_draft
+
+_Operation: TypeAlias = PostDraft | TemplateDraft | ReverseDraft | AccountDraft | Refusal
 
 
-def operation_drafts(
-    request: ledger_pb.PostBatchRequest, created_by: str
-) -> list[PostDraft | ReverseDraft | AccountDraft | Refusal]:
+def operation_drafts(request: ledger_pb.PostBatchRequest, created_by: str) -> list[_Operation]:
     """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
     form = Form()
     form.ledger(request.ledger)
@@ -24,11 +27,7 @@ def operation_drafts(
         form.fault("view", f"{request.view} is not a BatchView")
     form.judge()
     count = len(request.operations)
-    # A precondition weighs what an entry does: each is a place to look up.
-    entries = sum(
-        len(one.post.entries) + len(one.post.preconditions)
-        for one in request.operations[: limits.OPERATIONS_MAX + 1]
-    )
+    entries = sum(_entries(one.post) for one in request.operations[: limits.OPERATIONS_MAX + 1])
     if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
         raise BatchTooLarge(
             f"the batch has {count} operations with {entries} entries and preconditions; at most"
@@ -41,13 +40,17 @@ def operation_drafts(
     return [_operation_draft(operation, created_by) for operation in request.operations]
 
 
-def _operation_draft(
-    operation: ledger_pb.Operation, created_by: str
-) -> PostDraft | ReverseDraft | AccountDraft | Refusal:
+def _entries(post: ledger_pb.PostOperation) -> int:
+    """How many entries a post counts as. A precondition weighs as one: each is a place to look up."""
+    count = len(post.entries) + len(post.preconditions)
+    return count + ENTRIES_PER_ITEM * (1 + len(post.template.items)) if post.HasField("template") else count
+
+
+def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> _Operation:
     which = operation.WhichOneof("operation")
     try:
         if which == "post":
-            return post_draft(operation.post, created_by, Form())
+            return posting_draft(operation.post, created_by, Form())
         if which == "reverse":
             return reverse_draft(operation.reverse, created_by, Form())
         if which == "open_account":

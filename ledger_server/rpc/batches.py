@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as pb
 
 from ledger_server.domain.accounts import AccountDraft, AccountVersion
 from ledger_server.domain.callers import Caller
+from ledger_server.domain.charts import SERIES_NAME_LENGTH_MAX
 from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.names import ASSET_CODE_LENGTH_MAX, METADATA_BYTES_MAX, NAME_LENGTH_MAX
 from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.posting import refuse_all
 from ledger_server.domain.refusals import BatchTooLarge, NotFound, Refusal
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.templates import PATTERNS_MAX
+from ledger_server.domain.transactions import ENTRIES_MAX, PostDraft, ReverseDraft, Transaction
 from ledger_server.rpc import limits, responses
 from ledger_server.rpc.confiding import confided
 from ledger_server.rpc.status import short_status, status
@@ -23,6 +27,11 @@ from ledger_server.service.ledger import Ledgers
 # created_by; and to each entry: its running balance.
 _TRANSACTION_BYTES = 256
 _ENTRY_BYTES = 48
+# What a number adds: its series has a name and an account prefix.
+_NUMBER_BYTES = 4 * (SERIES_NAME_LENGTH_MAX + 1 + NAME_LENGTH_MAX) + 16
+# An entry that a template makes: an account's name and an asset's code of four bytes a
+# character, an amount, a side.
+_MADE_ENTRY_BYTES = 4 * (NAME_LENGTH_MAX + ASSET_CODE_LENGTH_MAX) + 64
 # What an account adds to its draft's bytes: times, hash, sequence, created_by.
 _ACCOUNT_BYTES = 200
 # Tags and lengths around a status in its result in its answer.
@@ -42,6 +51,7 @@ def room_for_details(
         size_bytes += request.ByteSize() + count * (_TRANSACTION_BYTES + len(request.ledger.encode()))
         _check(size_bytes)
         size_bytes += _entries_bytes(ledgers, request, drafts)
+        size_bytes += _series_bytes(ledgers, request.ledger, count, size_bytes)
     _check(size_bytes)
     return limits.ANSWER_BYTES_MAX - size_bytes
 
@@ -79,9 +89,12 @@ def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Seque
     for operation in request.operations:
         if operation.HasField("post"):
             post = operation.post
-            size_bytes += len(post.entries) * _ENTRY_BYTES
+            added = len(post.entries) * _ENTRY_BYTES
+            if post.HasField("template"):
+                added += _made_bytes(post.template)
+            size_bytes += added
             if key := post.idempotency_key.strip():
-                by_key[key] = max(by_key.get(key, 0), post.ByteSize() + len(post.entries) * _ENTRY_BYTES)
+                by_key[key] = max(by_key.get(key, 0), post.ByteSize() + added)
     origins: dict[int | str, int] = {}
     for draft in drafts:
         # Only of what is well-formed: any other name is refused in its place, and may be none to look up.
@@ -95,6 +108,23 @@ def _entries_bytes(ledgers: Ledgers, request: pb.PostBatchRequest, drafts: Seque
         if size_bytes > limits.ANSWER_BYTES_MAX:
             break
     return size_bytes
+
+
+def _series_bytes(ledgers: Ledgers, ledger: str, count: int, size_bytes: int) -> int:
+    """What numbers could add, where that could be too much and the ledger's chart gives any."""
+    could_need = count * _NUMBER_BYTES
+    if size_bytes + could_need <= limits.ANSWER_BYTES_MAX:
+        return 0
+    try:
+        return could_need if ledgers.reads.is_numbering(ledger) else 0
+    except NotFound:
+        return 0
+
+
+def _made_bytes(template: nouns_pb.TemplateUse) -> int:
+    """What a template could add at the most: what it makes is known in the lane only."""
+    entries = min(PATTERNS_MAX * (1 + len(template.items)), ENTRIES_MAX)
+    return entries * (_MADE_ENTRY_BYTES + _ENTRY_BYTES) + METADATA_BYTES_MAX
 
 
 def _recorded_bytes(ledgers: Ledgers, ledger: str, draft: ReverseDraft) -> int:

@@ -12,9 +12,11 @@ from ledger.v1 import (
     account_service_pb2,
     api_key_service_pb2,
     audit_service_pb2,
+    chart_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
     member_service_pb2,
+    template_pb2,
 )
 from ledger.v1 import ledger_admin_service_pb2 as pb
 from ledger.v1 import ledger_pb2 as nouns_pb
@@ -157,6 +159,6 @@ def contract_digest() -> str:
     services = (ledger_service_pb2, account_service_pb2, pb, member_service_pb2, api_key_service_pb2)
     files = sorted(
         (module.DESCRIPTOR.name, module.DESCRIPTOR.serialized_pb)
-        for module in (nouns_pb, *services, audit_service_pb2)
+        for module in (nouns_pb, *services, audit_service_pb2, chart_service_pb2, template_pb2)
     )
     return sha256(b"".join(data for _, data in files)).hexdigest()

@@ -11,7 +11,16 @@ from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import transaction_not_found
 from ledger_server.domain.transactions import Transaction
-from ledger_server.rpc import batch_requests, batches, limits, narrowing, requests, responses, trial_balances
+from ledger_server.rpc import (
+    batch_requests,
+    batches,
+    limits,
+    narrowing,
+    requests,
+    responses,
+    template_requests,
+    trial_balances,
+)
 from ledger_server.rpc.answering import access, answering, caller, principal
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.narrowing import allowed
@@ -35,7 +44,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         form = Form()
         ledger = form.ledger(request.ledger)
         by = access(context)
-        draft = allowed(by, ledger, requests.post_draft(request, principal(context), form))
+        draft = allowed(by, ledger, template_requests.posting_draft(request, principal(context), form))
         recorded, replayed = self._ledgers.post(ledger, draft)
         return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ledger_server.domain import names
+from ledger_server.domain import charts, names, parameters
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
+from ledger_server.domain.templates import GROUPS_MAX, PARAMETERS_MAX, PATTERNS_MAX, TEMPLATES_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX, PRECONDITIONS_MAX
 from ledger_server.domain.trial_balance_runs import OFFENDING_MAX
 from ledger_server.service.trial_balance_runs import RUNS_IN_FLIGHT_MAX
@@ -62,6 +63,13 @@ PUBLISHED: dict[str, int] = {
     "accounts_per_batch_max": ACCOUNTS_PER_BATCH_MAX,
     "balances_per_batch_max": BALANCES_PER_BATCH_MAX,
     "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,
+    "chart_assets_max": charts.ASSETS_MAX,
+    "chart_families_max": charts.FAMILIES_MAX,
+    "assets_per_family_max": charts.FAMILY_ASSETS_MAX,
+    "chart_kinds_max": charts.KINDS_MAX,
+    "required_metadata_per_kind_max": charts.REQUIRED_METADATA_MAX,
+    "parameter_name_length_max": charts.PARAMETER_NAME_LENGTH_MAX,
+    "series_name_length_max": charts.SERIES_NAME_LENGTH_MAX,
     "page_size_default": PAGE_SIZE_DEFAULT,
     "page_size_max": PAGE_SIZE_MAX,
     "audit_page_size_default": AUDIT_PAGE_SIZE_DEFAULT,
@@ -82,6 +90,12 @@ PUBLISHED: dict[str, int] = {
     "metadata_key_length_max": names.METADATA_KEY_LENGTH_MAX,
     "metadata_value_length_max": names.METADATA_VALUE_LENGTH_MAX,
     "metadata_bytes_max": names.METADATA_BYTES_MAX,
+    "templates_per_chart_max": TEMPLATES_MAX,
+    "parameters_per_template_max": PARAMETERS_MAX,
+    "groups_per_template_max": GROUPS_MAX,
+    "entries_per_template_max": PATTERNS_MAX,
+    "template_items_max": parameters.ITEMS_MAX,
+    "template_parameters_bytes_max": parameters.BYTES_MAX,
     "headers_bytes_max": HEADERS_BYTES_MAX,
     "connections_max": CONNECTIONS_MAX,
     "calls_per_connection_max": CALLS_PER_CONNECTION_MAX,

@@ -12,9 +12,16 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from ledger_server.domain.accounts import AccountDraft
+from ledger_server.domain.names import is_at_or_below
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
 from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
-from ledger_server.domain.transactions import BalanceCondition, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import (
+    BalanceCondition,
+    PostDraft,
+    ReverseDraft,
+    TemplateDraft,
+    Transaction,
+)
 from ledger_server.rpc.authorising import role_required
 
 _OPENING_OUTSIDE = "an account to open lies outside"
@@ -53,8 +60,8 @@ def refuse_listing(access: Access, account: str | None, prefix: str | None) -> N
 
 
 # What an operation of a batch asks for.
-OperationDraft: TypeAlias = PostDraft | ReverseDraft | AccountDraft
-DraftT = TypeVar("DraftT", PostDraft, ReverseDraft)
+OperationDraft: TypeAlias = PostDraft | TemplateDraft | ReverseDraft | AccountDraft
+DraftT = TypeVar("DraftT", PostDraft | TemplateDraft, ReverseDraft)
 
 
 def allowed(access: Access, ledger: str, draft: DraftT) -> DraftT:
@@ -74,10 +81,11 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
             return role_required(Permission.KEEP_CHART)
         is_outside = access.is_narrowed and not access.covers(draft.name)
         return _narrowed(access, _OPENING_OUTSIDE) if is_outside else draft
-    if isinstance(draft, PostDraft):
+    if isinstance(draft, PostDraft | TemplateDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
-        for named in (*draft.preconditions, *draft.entries) if access.is_narrowed else ():
+        entries = draft.entries if isinstance(draft, PostDraft) else ()
+        for named in (*draft.preconditions, *entries) if access.is_narrowed else ():
             if not access.covers(named.account):
                 return AccountNotFound(
                     f"no account {named.account!r} in ledger {ledger!r}; create it first",
@@ -89,6 +97,9 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
             for condition in draft.preconditions
         ):
             return role_required(Permission.READ)
+        if isinstance(draft, TemplateDraft) and access.is_narrowed:
+            # What it names is known in the lane only.
+            return replace(draft, within=access.account_prefixes)
         return draft
     needed = Permission.FORCE_REVERSE if draft.force else Permission.REVERSE
     if not access.allows(needed):
@@ -117,7 +128,22 @@ def shown(access: Access, recorded: Transaction) -> Transaction | None:
     if not access.is_narrowed:
         return recorded
     entries = tuple(entry for entry in recorded.entries if access.covers(entry.account.name))
-    return recorded._replace(entries=entries) if entries else None
+    if not entries:
+        return None
+    used = recorded.template
+    if used is not None and len(entries) < len(recorded.entries):
+        # What it was given is of the other entries too.
+        used = used._replace(parameters=None)
+    recorded = recorded._replace(entries=entries, template=used)
+    _, _, prefix = recorded.series.partition(":")
+    if prefix and not _is_near(access, prefix):
+        return recorded._replace(series="", number=0)
+    return recorded
+
+
+def _is_near(access: Access, prefix: str) -> bool:
+    """Whether a path is covered, or lies above what is."""
+    return access.covers(prefix) or any(is_at_or_below(own, prefix) for own in access.account_prefixes)
 
 
 def _narrowed(access: Access, why: str) -> MembershipNarrowed:

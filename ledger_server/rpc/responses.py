@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import ledger_pb2 as nouns_pb
@@ -14,12 +16,14 @@ from ledger_server.domain.accounts import (
     AssetRecord,
     Head,
     LedgerRecord,
+    Limit,
     normal_side,
 )
 from ledger_server.domain.audit import AuditEvent
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import AccountEntry, AssetTotal, Balance, SummedRow
 from ledger_server.domain.transactions import Transaction
+from ledger_server.rpc.template_responses import template_use
 
 _OK = ledger_pb.TRIAL_BALANCE_STATUS_OK
 _MISMATCH = ledger_pb.TRIAL_BALANCE_STATUS_MISMATCH
@@ -58,6 +62,9 @@ def transaction(ledger: str, recorded: Transaction, *, with_balances: bool = Tru
         reversed_by=recorded.reversed_by,
         hash=recorded.hash,
         forced=recorded.forced,
+        series=recorded.series,
+        number=recorded.number,
+        template=template_use(recorded.template),
     )
 
 
@@ -67,14 +74,7 @@ def account(version: AccountVersion) -> nouns_pb.Account:
         name=version.account.name,
         type=int(version.account.type),  # type: ignore[arg-type]
         normal_side=int(normal_side(version.account.type)),  # type: ignore[arg-type]
-        limits=[
-            nouns_pb.BalanceLimit(
-                asset=code,
-                balance_min=None if limit.balance_min is None else str(limit.balance_min),
-                balance_max=None if limit.balance_max is None else str(limit.balance_max),
-            )
-            for code, limit in version.limits.items()
-        ],
+        limits=limits(version.limits),
         metadata=version.metadata or {},
         version=version.version,
         sequence=version.sequence,
@@ -82,6 +82,18 @@ def account(version: AccountVersion) -> nouns_pb.Account:
         created_by=version.created_by,
         status=int(version.status),  # type: ignore[arg-type]
     )
+
+
+def limits(given: Mapping[str, Limit]) -> list[nouns_pb.BalanceLimit]:
+    """Bounds by asset code."""
+    return [
+        nouns_pb.BalanceLimit(
+            asset=code,
+            balance_min=None if limit.balance_min is None else str(limit.balance_min),
+            balance_max=None if limit.balance_max is None else str(limit.balance_max),
+        )
+        for code, limit in given.items()
+    ]
 
 
 def member(version: MemberVersion) -> member_pb.Member:

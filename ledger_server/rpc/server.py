@@ -15,6 +15,8 @@ from ledger.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    chart_service_pb2,
+    chart_service_pb2_grpc,
     ledger_admin_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
@@ -27,6 +29,7 @@ from ledger_server.rpc import transport
 from ledger_server.rpc.account_servicer import AccountServicer
 from ledger_server.rpc.api_key_servicer import APIKeyServicer
 from ledger_server.rpc.audit_servicer import AuditServicer
+from ledger_server.rpc.chart_servicer import ChartServicer
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.health import Health
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
@@ -42,6 +45,7 @@ SERVICES = (
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
+    chart_service_pb2.DESCRIPTOR.services_by_name["ChartService"].full_name,
     api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
@@ -150,6 +154,7 @@ class Server:
         ledger_admin_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server(
             LedgerAdminServicer(ledgers, info, door), self._server
         )
+        chart_service_pb2_grpc.add_ChartServiceServicer_to_server(ChartServicer(ledgers, door), self._server)
         api_key_service_pb2_grpc.add_APIKeyServiceServicer_to_server(
             APIKeyServicer(api_keys, door), self._server
         )

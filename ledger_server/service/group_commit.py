@@ -24,6 +24,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ledger_server.domain.audit import Act, acts_of
 from ledger_server.domain.callers import Caller
@@ -37,7 +38,7 @@ from ledger_server.domain.refusals import (
     Refusal,
     ledger_not_found,
 )
-from ledger_server.domain.transactions import PostDraft
+from ledger_server.domain.transactions import PostDraft, TemplateDraft
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
@@ -65,19 +66,33 @@ RESOLVE_ATTEMPTS_MAX = 6
 
 
 class PostingPlace(Place[list[Decision]]):
-    """A caller's drafts in a lane; answered with one decision each. Named, the caller is audited."""
+    """A caller's drafts in a lane; answered with one decision each. Named, the caller is audited.
 
-    __slots__ = ("atomic", "caller", "drafts")
+    Drafts that are alone in their batch see everything before them in the database.
+    """
+
+    __slots__ = ("atomic", "caller", "drafts", "is_alone")
 
     def __init__(
-        self, drafts: Sequence[Draft], *, atomic: bool = False, caller: Caller | None = None
+        self,
+        drafts: Sequence[Draft],
+        *,
+        atomic: bool = False,
+        caller: Caller | None = None,
+        is_alone: bool = False,
     ) -> None:
         # A turn is bounded in entries and preconditions too: a transaction may have a thousand.
-        sizes = [len(one.entries) + len(one.preconditions) for one in drafts if isinstance(one, PostDraft)]
-        super().__init__(max(len(drafts), sum(sizes) // 8))
+        entries = sum(
+            (len(draft.entries) if isinstance(draft, PostDraft) else draft.entries_expected)
+            + len(draft.preconditions)
+            for draft in drafts
+            if isinstance(draft, PostDraft | TemplateDraft)
+        )
+        super().__init__(max(len(drafts), entries // 8))
         self.drafts = drafts
         self.atomic = atomic
         self.caller = caller
+        self.is_alone = is_alone
 
 
 @dataclass(slots=True)
@@ -134,7 +149,7 @@ class Committer:
         if ledger_id is None:
             self._settle_all(places, ledger_not_found(ledger))
             return
-        pending = [[_Work(place, 0, len(place.drafts)) for place in places]]
+        pending = _batches(places)
         while pending:
             work = pending.pop()
             try:
@@ -184,6 +199,9 @@ class Committer:
         DatabaseUnavailable or OutcomeUnknown for all of it.
         """
         asked = wanted(draft for item in work for draft in item.drafts)
+        asked.posts = partial(_posts, work)
+        if work[0].place.is_alone:
+            turn.wait()
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
                 turn.wait()
@@ -303,6 +321,22 @@ class Committer:
 def _unavailable(error: DatabaseLost) -> DatabaseUnavailable:
     _log.warning("the database does not answer: %s", error)
     return DatabaseUnavailable("the database does not answer; nothing was recorded, try again")
+
+
+def _batches(places: Sequence[PostingPlace]) -> list[list[_Work]]:
+    """The places as one batch, or as several where some are alone in theirs; the last one first."""
+    batches: list[list[_Work]] = [[]]
+    for place in places:
+        work = _Work(place, 0, len(place.drafts))
+        if place.is_alone:
+            batches += [[work], []]
+        else:
+            batches[-1].append(work)
+    return [batch for batch in reversed(batches) if batch]
+
+
+def _posts(work: list[_Work]) -> list[PostDraft]:
+    return [draft for item in work for draft in item.drafts if isinstance(draft, PostDraft)]
 
 
 def _halve(work: list[_Work]) -> tuple[list[_Work], list[_Work]] | None:

@@ -15,6 +15,7 @@ from ledger_server.domain.accounts import (
     LedgerRecord,
 )
 from ledger_server.domain.callers import Caller
+from ledger_server.domain.charts import ChartDraft, ChartVersion
 from ledger_server.domain.decisions import Decision, Draft, Recorded
 from ledger_server.domain.members import MemberDraft, MemberVersion
 from ledger_server.domain.refusals import (
@@ -26,7 +27,7 @@ from ledger_server.domain.refusals import (
     Unavailable,
     ledger_not_found,
 )
-from ledger_server.domain.transactions import PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
 from ledger_server.service.daily_runs import DailyRuns
@@ -101,16 +102,22 @@ class Ledgers:
     # writes --------------------------------------------------------------------------
 
     def decide(
-        self, ledger: str, drafts: Sequence[Draft], *, atomic: bool = False, caller: Caller | None = None
+        self,
+        ledger: str,
+        drafts: Sequence[Draft],
+        *,
+        atomic: bool = False,
+        caller: Caller | None = None,
+        is_alone: bool = False,
     ) -> list[Decision]:
         """Submits drafts to the ledger's lane and answers one decision each, durable when answered.
 
-        Where the caller is named, the audit tells of what it did beside the journal.
-        Raises where none of them was decided: Overloaded, Unavailable, Contention,
-        LedgerNotFound.
+        Where the caller is named, the audit tells of what it did beside the journal. Alone, they
+        have a database transaction of their own. Raises where none of them was decided:
+        Overloaded, Unavailable, Contention, LedgerNotFound.
         """
         self._look_up(ledger)
-        place = PostingPlace(drafts, atomic=atomic, caller=caller)
+        place = PostingPlace(drafts, atomic=atomic, caller=caller, is_alone=is_alone)
         self._posting.submit(ledger, place)
         decisions = place.wait()
         first = decisions[0]
@@ -131,7 +138,7 @@ class Ledgers:
             raise ledger_not_found(ledger)
 
     def post(
-        self, ledger: str, draft: PostDraft | ReverseDraft, caller: Caller | None = None
+        self, ledger: str, draft: PostDraft | TemplateDraft | ReverseDraft, caller: Caller | None = None
     ) -> tuple[Transaction, bool]:
         """Records one transaction or reversal; answers it and whether it is a replay. Raises refusals."""
         recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
@@ -163,6 +170,21 @@ class Ledgers:
         """Creates an asset; answers it and whether it is a replay. Raises refusals."""
         recorded = _recorded(self.decide(ledger, [draft], caller=caller)[0])
         assert isinstance(recorded.record, AssetRecord)
+        return recorded.record, recorded.replayed
+
+    def apply_chart(
+        self, ledger: str, draft: ChartDraft, caller: Caller | None = None
+    ) -> tuple[ChartVersion, bool]:
+        """Applies a chart and creates its new assets, all or nothing.
+
+        Answers the chart and whether it was so already. Raises refusals.
+        """
+        drafts: list[Draft] = [draft]
+        if not draft.validate_only:
+            drafts += [AssetDraft(asset.code, asset.scale, draft.created_by) for asset in draft.chart.assets]
+        decisions = self.decide(ledger, drafts, atomic=True, caller=caller, is_alone=True)
+        recorded = _recorded(decisions[0])
+        assert isinstance(recorded.record, ChartVersion)
         return recorded.record, recorded.replayed
 
     def change_member(self, ledger: str, draft: MemberDraft, caller: Caller) -> tuple[MemberVersion, bool]:

@@ -9,6 +9,7 @@ from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from ledger_server.domain.accounts import NORMAL_SIGN, AccountVersion, AssetRecord, Head, LedgerRecord
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import (
     AccountEntry,
@@ -20,6 +21,7 @@ from ledger_server.domain.reads import (
 from ledger_server.domain.refusals import (
     AccountNotFound,
     AssetNotFound,
+    ChartNotFound,
     DatabaseUnavailable,
     SequenceNotReached,
     ledger_not_found,
@@ -27,6 +29,7 @@ from ledger_server.domain.refusals import (
 )
 from ledger_server.domain.transactions import Transaction
 from ledger_server.service.balance_reads import BalancePlace, BalanceReader
+from ledger_server.service.charts import Charts
 from ledger_server.service.lanes import Lanes
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
@@ -65,6 +68,7 @@ class Reads:
             moments_max=_READ_MOMENTS_MAX,
         )
         self._sequence_waiters = BoundedSemaphore(SEQUENCE_WAITERS_MAX)
+        self._charts = Charts()
 
     def start(self) -> None:
         """Starts the lanes' workers."""
@@ -134,13 +138,31 @@ class Reads:
         place = BalancePlace(asks)
         self._balances.submit(ledger, place)
         answer = place.wait()
-        for ask, found in zip(asks, answer.answers, strict=True):
+        answers = answer.answers
+        for index, (ask, found) in enumerate(zip(asks, answers, strict=True)):
             if found.type is None:
-                raise AccountNotFound(f"no account {ask.account!r} in ledger {ledger!r}", account=ask.account)
-            if ask.asset and not found.has_asset:
+                with self.reading(ledger) as reading:
+                    answers[index] = self._charts.unopened(ledger, reading, ask, answer.sequence)
+            elif ask.asset and not found.has_asset:
                 raise AssetNotFound(f"no asset {ask.asset!r} in ledger {ledger!r}", asset=ask.asset)
             check_reached(ledger, answer.sequence, ask.at)
-        return answer.sequence, answer.answers
+        return answer.sequence, answers
+
+    def chart(self, ledger: str, version: int, min_sequence: int = 0) -> tuple[ChartVersion, int]:
+        """A version of the chart, 0 for the newest, and the sequence the answer reflects."""
+        with self.reading(ledger, min_sequence) as reading:
+            at = reading.head().sequence
+            found = reading.chart(version, at)
+        if found is None:
+            which = f"version {version} of a chart" if version else "chart"
+            raise ChartNotFound(f"ledger {ledger!r} has no {which}", ledger=ledger, version=version)
+        return found, at
+
+    def is_numbering(self, ledger: str) -> bool:
+        """Whether the ledger's chart numbers any kind of transactions. Raises LedgerNotFound."""
+        with self.reading(ledger) as reading:
+            rules = self._charts.rules(ledger, reading)
+        return rules is not None and rules.is_numbering
 
     def recomputed_balances(
         self, ledger: str, ask: BalanceAsk, min_sequence: int = 0

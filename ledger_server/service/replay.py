@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ledger_server.domain import chain
@@ -17,12 +18,23 @@ from ledger_server.domain.accounts import (
     Head,
 )
 from ledger_server.domain.books import Books
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.decisions import Draft, Moment, Record
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import AssetMismatch, Refusal, UnbalancedTransaction
-from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, Transaction
+from ledger_server.domain.transactions import EntryDraft, PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.service.bad_records import BadRecord, compare_mirror
+from ledger_server.service.replayed_charts import (
+    chart_canonical_of,
+    chart_draft_of,
+    compare_chart,
+    compare_opened,
+    misfits_of,
+    more_of,
+    required_metadata,
+)
+from ledger_server.service.replayed_templates import compare_made, template_draft_of, template_of
 from ledger_server.service.stored_values import (
     account_canonical_of,
     account_draft_of,
@@ -37,6 +49,7 @@ from ledger_server.store.replaying import (
     Page,
     StoredAccount,
     StoredAsset,
+    StoredChart,
     StoredEntry,
     StoredHead,
     StoredLedger,
@@ -56,18 +69,28 @@ class _Balances(dict[tuple[int, int], int]):
         return 0
 
 
+class _Books(Books):
+    """Books that need not be told what stands at zero."""
+
+    __slots__ = ()
+
+    def stand_at_zero(self, account_id: int) -> None:
+        """It does already."""
+
+
 class Replay:
     """Fresh books, into which a journal is decided again."""
 
     def __init__(self, ledger: str) -> None:
         self.transactions = 0
-        self._books = Books(ledger, Head(0, chain.GENESIS, -(2**63)))
+        self._books = _Books(ledger, Head(0, chain.GENESIS, -(2**63)))
         self._books.balances = _Balances()
+        self._books.series = defaultdict(int)
         self._accounts: dict[int, Account] = {}
         self._assets: dict[int, Asset] = {}
         # The running balances from the entries alone, apart from what `decide` keeps.
         self._totals: dict[tuple[int, int], int] = {}
-        self._page: Page = Page(0, 0, [], {}, {}, {}, {})
+        self._page: Page = Page(0, 0, [], {}, {}, {}, {}, {})
 
     def take(self, page: Page) -> None:
         """Replays the page that follows. Raises BadRecord."""
@@ -86,6 +109,8 @@ class Replay:
             stored = records.get(sequence)
             if stored is None:
                 raise BadRecord(sequence, "is missing")
+            if sequence in page.opened and not isinstance(stored, StoredTransaction):
+                raise BadRecord(sequence, "is no transaction, and opens accounts")
             if sequence in doubled:
                 raise BadRecord(sequence, "stands there more than once")
             try:
@@ -112,6 +137,9 @@ class Replay:
             (has_limits and not head.has_limits) or (has_shut and not head.has_shut)
         ):
             raise BadRecord(head.sequence, "is the head's, which misstates what accounts there are")
+        rules = self._books.rules
+        if head.chart_version != (rules.version.version if rules is not None else 0):
+            raise BadRecord(head.sequence, "is the head's, which misstates the version of the chart")
 
     def compare_sum(self, account_id: int, asset_id: int, total: str, balance_after: str) -> None:
         """Compares what the database adds up with what was replayed. Raises BadRecord."""
@@ -151,6 +179,8 @@ class Replay:
                 self._asset(stored)
             elif isinstance(stored, StoredMember):
                 self._member(stored)
+            elif isinstance(stored, StoredChart):
+                self._chart(stored)
             else:
                 self._account(stored)
         self._books.head = Head(sequence, stored.hash, stored.record_time)
@@ -200,12 +230,24 @@ class Replay:
         if record.version != stored.version:
             raise BadRecord(stored.sequence, f"has version {stored.version}; the next is {record.version}")
 
+    def _chart(self, stored: StoredChart) -> None:
+        books = self._books
+        draft = chart_draft_of(stored, books.rules)
+        self._chain(stored, chart_canonical_of(stored, draft.chart))
+        for asset in draft.chart.assets:
+            books.assets.setdefault(asset.code, None)
+        books.misfits = misfits_of(draft.chart, books.rules, self._accounts, self._totals, self._assets)
+        record = self._decided(stored, b"", draft)
+        assert isinstance(record, ChartVersion)
+        compare_chart(stored, record)
+
     def _transaction(self, stored: StoredTransaction, lines: Sequence[StoredEntry]) -> None:
         sequence = stored.sequence
         asked = self._lines(sequence, lines)
         metadata = metadata_of(stored.metadata)
         effective_time = stored.effective_time if stored.effective_time_given else None
-        draft: PostDraft | ReverseDraft
+        draft: PostDraft | TemplateDraft | ReverseDraft
+        used = template_of(stored)
         try:
             draft = PostDraft(
                 asked,
@@ -213,14 +255,17 @@ class Replay:
                 stored.kind,
                 effective_time,
                 stored.description or "",
-                metadata or {},
+                required_metadata(stored.kind, self._books.rules) if metadata is None else metadata,
                 stored.external_ref or "",
                 stored.created_by,
+                template=used,
             )
         except (UnbalancedTransaction, AssetMismatch) as error:
             raise BadRecord(sequence, f"is not balanced: {error}") from error
         if stored.forced and not stored.reverses:
             raise BadRecord(sequence, "is forced, and is no reversal")
+        if used is not None and used.parameters is not None:
+            draft = template_draft_of(stored, used, self._books)
         if stored.reverses:
             self._look_up_origin(stored)
             draft = ReverseDraft(
@@ -249,8 +294,13 @@ class Replay:
             )
         if [entry.balance_after for entry in record.entries] != [int(line.balance_after) for line in lines]:
             raise BadRecord(sequence, "has entries that its draft does not give")
+        if used is not None:
+            compare_made(stored, record, asked, metadata)
         if stored.reverses:
             compare_mirror(stored, record, asked)
+        compare_opened(stored, record, self._page.opened.get(sequence, ()), self._assets)
+        for version in record.opened:
+            self._accounts[version.account.account_id] = version.account
         self.transactions += 1
 
     def _lines(self, sequence: int, lines: Sequence[StoredEntry]) -> tuple[EntryDraft, ...]:
@@ -258,11 +308,17 @@ class Replay:
         if len(lines) < 2:
             raise BadRecord(sequence, f"has {len(lines)} entries; a transaction has at least two")
         totals, accounts, assets = self._totals, self._accounts, self._assets
+        opened = {
+            one.account_id: Account.of(one.account_id, one.name, one.type)
+            for one in self._page.opened.get(sequence, ())
+        }
+        for one in opened.values():
+            self._books.accounts.setdefault(one.name, None)
         asked = []
         for place, (_, index, account_id, asset_id, layer, side, amount_digits, after) in enumerate(lines):
             if index != place:
                 raise BadRecord(sequence, f"lacks its entry {place}")
-            account, asset = accounts.get(account_id), assets.get(asset_id)
+            account, asset = accounts.get(account_id) or opened.get(account_id), assets.get(asset_id)
             if account is None or asset is None:
                 raise BadRecord(sequence, f"has an entry {place} of an account or asset that is not open yet")
             if layer:
@@ -312,6 +368,7 @@ class Replay:
                 for account, is_debit, amount, asset in asked
             ],
             stored.forced,
+            *more_of(stored, self._page.opened.get(stored.sequence, ()), self._assets),
         )
 
     def _decided(self, stored: StoredRecord, salt: bytes, draft: Draft) -> Record:

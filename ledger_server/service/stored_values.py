@@ -22,6 +22,7 @@ from ledger_server.domain.accounts import (
 )
 from ledger_server.domain.members import MemberDraft, MemberVersion, Role
 from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.service.replayed_templates import given_of, template_of
 from ledger_server.store.replaying import (
     StoredAccount,
     StoredEntry,
@@ -70,7 +71,8 @@ def digest_of(
         return stored.details_digest
     if description is None or metadata is None or external_ref is None:
         raise ValueError("details without content and without digest")
-    return chain.details_digest(stored.salt, description, metadata, external_ref)
+    given = given_of(template_of(stored)) if isinstance(stored, StoredTransaction) else b""
+    return chain.details_digest(stored.salt, description, metadata, external_ref, given)
 
 
 def origin_of(
@@ -105,6 +107,9 @@ def origin_of(
         stored.salt,
         stored.hash,
         forced=stored.forced,
+        series=stored.series,
+        number=stored.number,
+        template=template_of(stored),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger_server.domain.accounts import AccountChangeDraft, AccountDraft, AccountStatus, AssetDraft
+from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
-from ledger_server.domain.transactions import BalanceCondition, PostDraft
+from ledger_server.domain.transactions import BalanceCondition, PostDraft, TemplateDraft
 from ledger_server.store.books import Wanted
 
 
@@ -28,6 +29,10 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
                 if isinstance(condition, BalanceCondition):
                     assets.add(condition.asset)
                     places.add((condition.account, condition.asset))
+        elif isinstance(draft, TemplateDraft):
+            wanted.templates.append(draft)
+            if draft.idempotency_key:
+                keys.add(draft.idempotency_key)
         elif isinstance(draft, AccountDraft):
             accounts.add(draft.name)
             assets.update(draft.limits)
@@ -43,6 +48,9 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
             wanted.creates_assets = True
         elif isinstance(draft, MemberDraft):
             wanted.members.add(draft.principal)
+        elif isinstance(draft, ChartDraft):
+            assets.update(asset.code for asset in draft.chart.assets)
+            wanted.chart = draft.chart
         else:
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)

@@ -9,17 +9,20 @@ as long as the head does not move; the write checks that it has not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
-from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.domain.charts import Chart
+from ledger_server.domain.transactions import Entry, PostDraft, TemplateDraft, Transaction
 from ledger_server.store import rows
+from ledger_server.store.chart_books import read_chart, read_misfits, read_numbers
 from ledger_server.store.connection import ServiceConnection
-from ledger_server.store.roundtrip import Answer, RoundTrip
-from ledger_server.store.sql import Statement, statements
+from ledger_server.store.roundtrip import Answer, Asking, RoundTrip
+from ledger_server.store.sql import statements
 
 _SQL = statements("lane")
 
@@ -51,6 +54,24 @@ class Wanted:
     changed: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     creates_assets: bool = False
+    # A chart to be applied, which every account must fit.
+    chart: Chart | None = None
+    # The posts themselves: only a chart knows which series number them.
+    posts: Callable[[], Iterable[PostDraft]] = tuple
+    # Drafts that only the chart's templates make posts of.
+    templates: list[TemplateDraft] = field(default_factory=list)
+
+    def add_post(self, draft: PostDraft) -> None:
+        """What a post's entries and preconditions name."""
+        for account, _, _, asset in draft.entries:
+            self.accounts.add(account)
+            self.assets.add(asset)
+            self.places.add((account, asset))
+        for condition in draft.preconditions:
+            self.accounts.add(condition.account)
+            if isinstance(condition, BalanceCondition):
+                self.assets.add(condition.asset)
+                self.places.add((condition.account, condition.asset))
 
 
 class OpenedBooks(NamedTuple):
@@ -87,9 +108,10 @@ class BooksReader:
         found = head_row.row()
         if found is None:
             raise LookupError(f"ledger {ledger_id} has no head")
-        sequence, head_hash, record_time, epoch, clock = found
+        sequence, head_hash, record_time, epoch, clock, newest_chart = found
         head = Head(sequence, bytes(head_hash), rows.micros(record_time), epoch)
         books = self._at(head, known, ledger_id)
+        read_chart(self._trip, ledger_id, books, newest_chart)
         return self._complete(books, rows.micros(clock), wanted, keys, origins, ledger_id)
 
     def open_ahead(self, ledger_id: int, wanted: Wanted, books: Books) -> OpenedBooks:
@@ -130,7 +152,15 @@ class BooksReader:
         self._read_keys_and_origins(books, wanted, keys, origins, ledger_id)
         if wanted.members:
             self._read_members(books, wanted, ledger_id)
-        return OpenedBooks(books, clock, self._read_names(books, wanted, ledger_id))
+        made = [post for draft in wanted.templates if isinstance(post := books.post_of(draft), PostDraft)]
+        for post in made:
+            wanted.add_post(post)
+        bounded = self._read_names(books, wanted, ledger_id)
+        if books.rules is not None and books.rules.is_numbering:
+            read_numbers(self._trip, ledger_id, books, chain(wanted.posts(), made))
+        if wanted.chart is not None:
+            read_misfits(self._trip, ledger_id, books, wanted.chart)
+        return OpenedBooks(books, clock, bounded)
 
     def _at(self, head: Head, known: Books, ledger_id: int) -> Books:
         """The known books brought to this head, or fresh ones."""
@@ -158,6 +188,7 @@ class BooksReader:
             if (account_id, asset_id) in balances:
                 balances[account_id, asset_id] = int(balance_after)
         known.head = head
+        known.series.clear()
         return known
 
     def _read_keys_and_origins(
@@ -283,15 +314,3 @@ class BooksReader:
 def ids(places: list[tuple[int, int]]) -> dict[str, list[int]]:
     """Places as the parameters of a statement."""
     return {"account_ids": [place[0] for place in places], "asset_ids": [place[1] for place in places]}
-
-
-class Asking:
-    """Queues reads of one ledger in a trip; the first names the session's ledger."""
-
-    def __init__(self, trip: RoundTrip, ledger_id: int) -> None:
-        self._trip = trip
-        self._ledger_id = ledger_id
-        trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
-
-    def __call__(self, statement: Statement, **parameters: object) -> Answer:
-        return self._trip.ask(statement, ledger_id=self._ledger_id, **parameters)

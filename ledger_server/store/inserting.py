@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 
 from ledger_server.domain.accounts import AccountVersion, AssetRecord
 from ledger_server.domain.audit import Act
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.decisions import Record
+from ledger_server.domain.families import expressions_by_type
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import binary_rows, rows
+from ledger_server.store.chart_rows import chart_json
 from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import Statement, statements
+from ledger_server.store.template_rows import parameters_json
 
 _SQL = statements("lane")
 
@@ -37,6 +41,8 @@ class Insert(NamedTuple):
 
     statement: Statement
     rows: bytes | str
+    # What transactions with numbers or templates have beside their rows, as JSON.
+    beside: str = ""
 
 
 def inserts(
@@ -47,11 +53,13 @@ def inserts(
     for kind, group in groupby(records, type):
         run: list[Any] = list(group)
         if kind is Transaction:
-            made += _transactions(run, types)
+            made += _transactions(run, types, asset_ids)
         elif kind is AccountVersion:
             made.append(Insert(_SQL.insert_accounts, json.dumps([_account(one, asset_ids) for one in run])))
         elif kind is MemberVersion:
             made.append(Insert(_SQL.insert_members, json.dumps([_member(one) for one in run])))
+        elif kind is ChartVersion:
+            made.append(Insert(_SQL.insert_charts, json.dumps([_chart(one) for one in run])))
         else:
             made.append(Insert(_SQL.insert_assets, json.dumps([_asset(one) for one in run])))
     if acts:
@@ -59,17 +67,34 @@ def inserts(
     return made
 
 
-def _transactions(run: Sequence[Transaction], types: RowTypes) -> list[Insert]:
-    """Transactions with their entries behind them; reversals with force go by themselves."""
-    if any(record.forced for record in run):
-        parts = [list(part) for _, part in groupby(run, lambda record: record.forced)]
+def _transactions(run: Sequence[Transaction], types: RowTypes, asset_ids: Mapping[str, int]) -> list[Insert]:
+    """Transactions, the accounts that they open, their entries; those of one sort together."""
+    opened: list[dict[str, Any]] = []
+    if any(record.forced or record.number or record.opened or record.template for record in run):
+        parts = [list(part) for _, part in groupby(run, _sort)]
         if len(parts) > 1:
-            return [insert for part in parts for insert in _transactions(part, types)]
-    statement = _SQL.insert_forced_transactions if run[0].forced else _SQL.insert_transactions
-    return [
-        Insert(statement, binary_rows.transactions(run, types.transaction_row)),
-        Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row)),
-    ]
+            return [insert for part in parts for insert in _transactions(part, types, asset_ids)]
+        opened = [_account(version, asset_ids) for record in run for version in record.opened]
+    made = [_heads_of(run, binary_rows.transactions(run, types.transaction_row))]
+    if opened:
+        made.append(Insert(_SQL.insert_opened_accounts, json.dumps(opened)))
+    made.append(Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row)))
+    return made
+
+
+def _sort(record: Transaction) -> tuple[bool, bool, bool]:
+    return record.forced, record.number > 0, record.template is not None
+
+
+def _heads_of(run: Sequence[Transaction], sent: bytes) -> Insert:
+    """What inserts the transactions of one sort without their entries."""
+    if run[0].template is not None:
+        made = [_made(record) for record in run]
+        return Insert(_SQL.insert_made_transactions, sent, json.dumps(made))
+    if run[0].number:
+        numbers = [{"series": record.series, "number": record.number} for record in run]
+        return Insert(_SQL.insert_numbered_transactions, sent, json.dumps(numbers))
+    return Insert(_SQL.insert_forced_transactions if run[0].forced else _SQL.insert_transactions, sent)
 
 
 def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> None:
@@ -77,7 +102,21 @@ def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> N
     parameters = {"ledger_id": ledger_id, "rows": insert.rows}
     if "record_time" in insert.statement.parameters:
         parameters["record_time"] = rows.moment(record_time).isoformat()
+    if insert.beside:
+        parameters["beside"] = insert.beside
     trip.ask(insert.statement, **parameters)
+
+
+def _made(record: Transaction) -> dict[str, Any]:
+    used = record.template
+    assert used is not None
+    return {
+        "series": record.series or None,
+        "number": record.number or None,
+        "template": used.name,
+        "template_version": used.version,
+        "parameters": None if used.parameters is None else parameters_json(used.parameters),
+    }
 
 
 def _account(record: AccountVersion, asset_ids: Mapping[str, int]) -> dict[str, Any]:
@@ -114,6 +153,18 @@ def _member(record: MemberVersion) -> dict[str, Any]:
         "status": 1 if record.is_present else 2,
         "roles": [int(role) for role in record.roles],
         "account_prefixes": list(record.account_prefixes),
+        "sequence": record.sequence,
+        "created_by": record.created_by,
+        "hash": record.hash.hex(),
+    }
+
+
+def _chart(record: ChartVersion) -> dict[str, Any]:
+    families = record.chart.families
+    return {
+        "version": record.version,
+        "chart": chart_json(record.chart),
+        "name_patterns": expressions_by_type(families) if families else [],
         "sequence": record.sequence,
         "created_by": record.created_by,
         "hash": record.hash.hex(),

@@ -32,7 +32,7 @@ from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
 from ledger_server.store import rows
-from ledger_server.store.books import Asking, BooksReader, OpenedBooks, Wanted, ids, lane_lock
+from ledger_server.store.books import BooksReader, OpenedBooks, Wanted, ids, lane_lock
 from ledger_server.store.inserting import Insert, RowTypes, inserts, send
 from ledger_server.store.outcomes import (
     CommitUnknown,
@@ -43,7 +43,7 @@ from ledger_server.store.outcomes import (
     outcome_of,
 )
 from ledger_server.store.patience import LaneConnection
-from ledger_server.store.roundtrip import RoundTrip
+from ledger_server.store.roundtrip import Asking, RoundTrip
 from ledger_server.store.sql import Statement, statements
 
 _SQL = statements("lane")

@@ -16,6 +16,7 @@ from ledger_server.domain.accounts import (
     Head,
     LedgerRecord,
 )
+from ledger_server.domain.charts import ChartVersion
 from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.reads import (
     EXAMINED_MAX,
@@ -27,6 +28,7 @@ from ledger_server.domain.reads import (
 )
 from ledger_server.domain.transactions import Entry, Transaction
 from ledger_server.store import rows
+from ledger_server.store.chart_rows import chart_version
 from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import Statement, statements
@@ -110,6 +112,16 @@ class Reading:
         """A membership in its newest version, present or ended."""
         found = self._ask(_SQL.member, principal=principal)
         return rows.member_version(found[0]) if found else None
+
+    def newest_chart_hash(self) -> bytes | None:
+        """The hash of the newest chart's record; None where there is no chart."""
+        found = self._ask(_SQL.newest_chart_hash)
+        return bytes(found[0][0]) if found else None
+
+    def chart(self, version: int, at: int) -> ChartVersion | None:
+        """A version of the chart, 0 for the newest at a sequence."""
+        found = self._ask(_SQL.chart, version=version, at=at)
+        return chart_version(found[0]) if found else None
 
     def first_tenant_admin(self) -> str:
         """The member that the ledger was created with; empty for none."""

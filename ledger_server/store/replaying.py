@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import Connection, errors
@@ -55,6 +55,7 @@ class StoredHead(NamedTuple):
     asset_id_max: int
     has_limits: bool
     has_shut: bool
+    chart_version: int
 
 
 class StoredLedger(NamedTuple):
@@ -100,7 +101,7 @@ class StoredAccount(NamedTuple):
 
 
 class StoredTransaction(NamedTuple):
-    """A row of ledger.transactions; metadata as JSON text, no key as "", no origin as 0."""
+    """A row of ledger.transactions; JSON as text, no key, series and template as "", other absences as 0."""
 
     sequence: int
     kind: str
@@ -117,6 +118,11 @@ class StoredTransaction(NamedTuple):
     hash: bytes
     details_digest: bytes | None
     forced: bool
+    series: str
+    number: int
+    template: str
+    template_version: int
+    parameters: str | None
 
 
 class StoredMember(NamedTuple):
@@ -128,6 +134,18 @@ class StoredMember(NamedTuple):
     status: int
     roles: list[int]
     account_prefixes: list[str]
+    record_time: int
+    created_by: str
+    hash: bytes
+
+
+class StoredChart(NamedTuple):
+    """A row of ledger.charts; the chart as JSON text."""
+
+    sequence: int
+    version: int
+    chart: str
+    name_patterns: list[str | None]
     record_time: int
     created_by: str
     hash: bytes
@@ -146,7 +164,8 @@ class StoredEntry(NamedTuple):
     balance_after: str
 
 
-StoredRecord = StoredLedger | StoredAsset | StoredAccount | StoredMember | StoredTransaction
+StoredRecord = StoredLedger | StoredAsset | StoredAccount | StoredMember | StoredChart | StoredTransaction
+_RowT = TypeVar("_RowT", StoredEntry, StoredAccount)
 
 
 class Page(NamedTuple):
@@ -160,6 +179,8 @@ class Page(NamedTuple):
     origin_entries: Mapping[int, list[StoredEntry]]
     # The reversals of those origins, in record order.
     reversals: Mapping[int, list[int]]
+    # Accounts that transactions opened, by sequence, in order of their numbers.
+    opened: Mapping[int, list[StoredAccount]]
 
 
 class Sum(NamedTuple):
@@ -229,6 +250,7 @@ class Journal:
         records += map(StoredAsset._make, self._ask(_SQL.assets, **span))
         records += map(StoredAccount._make, self._ask(_SQL.accounts, **span))
         records += map(StoredMember._make, self._ask(_SQL.members, **span))
+        records += map(StoredChart._make, self._ask(_SQL.charts, **span))
         reversed_sequences = [row.reverses for row in transactions if row.reverses]
         origins: list[StoredTransaction] = []
         origin_entries: list[StoredEntry] = []
@@ -247,6 +269,7 @@ class Journal:
             {origin.sequence: origin for origin in origins},
             _by_sequence(origin_entries),
             reversals,
+            _by_sequence(map(StoredAccount._make, self._ask(_SQL.opened_accounts, **span))),
         )
 
     def _ask(self, statement: bytes, **parameters: object) -> list[Any]:
@@ -255,10 +278,10 @@ class Journal:
         ).fetchall()
 
 
-def _by_sequence(entries: Iterable[StoredEntry]) -> dict[int, list[StoredEntry]]:
-    grouped: dict[int, list[StoredEntry]] = {}
-    for entry in entries:
-        grouped.setdefault(entry[0], []).append(entry)
+def _by_sequence(rows: Iterable[_RowT]) -> dict[int, list[_RowT]]:
+    grouped: dict[int, list[_RowT]] = {}
+    for row in rows:
+        grouped.setdefault(row[0], []).append(row)
     return grouped
 
 

@@ -20,7 +20,9 @@ from psycopg import errors, pq
 from psycopg.adapt import PyFormat, Transformer
 
 from ledger_server.store.connection import ServiceConnection
-from ledger_server.store.sql import Statement
+from ledger_server.store.sql import Statement, statements
+
+_SQL = statements("lane")
 
 _Status = pq.ExecStatus
 _FAILED = (_Status.FATAL_ERROR, _Status.BAD_RESPONSE)
@@ -181,3 +183,15 @@ class RoundTrip:
             # Six times as fast as the driver, on the commit path.
             return f"{{{','.join(map(str, value))}}}".encode()
         return self._transformer.get_dumper(value, PyFormat.TEXT).dump(value)
+
+
+class Asking:
+    """Queues reads of one ledger in a trip; the first names the session's ledger."""
+
+    def __init__(self, trip: RoundTrip, ledger_id: int) -> None:
+        self._trip = trip
+        self._ledger_id = ledger_id
+        trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
+
+    def __call__(self, statement: Statement, **parameters: object) -> Answer:
+        return self._trip.ask(statement, ledger_id=self._ledger_id, **parameters)

@@ -11,6 +11,7 @@ from ledger_server.domain.accounts import Account, AccountStatus, AccountVersion
 from ledger_server.domain.members import MemberVersion, Role
 from ledger_server.domain.reads import AccountEntry
 from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.store.template_rows import template_use
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -154,6 +155,11 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         record_hash,
         digest,
         forced,
+        series,
+        number,
+        template,
+        template_version,
+        parameters,
     ) = row
     return Transaction(
         sequence,
@@ -173,4 +179,8 @@ def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> T
         reversed_by,
         None if digest is None else bytes(digest),
         forced,
+        (),
+        series or "",
+        number or 0,
+        template_use(template, template_version, parameters),
     )

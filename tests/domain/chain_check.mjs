@@ -22,12 +22,102 @@ function detailsDigest(record) {
     number(pairs.length, 4),
     ...pairs.flatMap(([key, value]) => [text(key), text(value)]),
     text(record.external_ref ?? ""),
+    ...(record.template ? given(record.parameters) : []),
   );
 }
 
+const pairs = (values) => [
+  number(Object.keys(values).length, 4),
+  ...Object.entries(values)
+    .sort(bytewise(([name]) => name))
+    .flatMap(([name, value]) => [text(name), text(value)]),
+];
+const given = (parameters) => [
+  ...pairs(parameters.values),
+  number(parameters.items.length, 4),
+  ...parameters.items.flatMap(([group, values]) => [text(group), ...pairs(values)]),
+];
+
 const bound = (value) => (value === null ? number(0, 1) : Buffer.concat([number(1, 1), number(value, 16)]));
 
+const count = (list) => number(list.length, 4);
+const limits = (given) => [
+  count(given),
+  ...[...given]
+    .sort(bytewise((limit) => limit.asset))
+    .flatMap((limit) => [text(limit.asset), bound(limit.balance_min), bound(limit.balance_max)]),
+];
+const texts = (given) => [count(given), ...[...given].sort(bytewise((one) => one)).map(text)];
+
+const family = (given) => [
+  text(given.pattern),
+  count(Object.keys(given.parameters)),
+  ...Object.entries(given.parameters)
+    .sort(bytewise(([name]) => name))
+    .flatMap(([name, type]) => [text(name), number(type, 1)]),
+  number(given.type, 1),
+  number(given.opens_on_first_posting ? 1 : 0, 1),
+  ...texts(given.assets),
+  ...limits(
+    Object.entries(given.limits).map(([asset, [balance_min, balance_max]]) => ({ asset, balance_min, balance_max })),
+  ),
+  text(given.description),
+];
+const kind = (given) => [
+  text(given.name),
+  number(given.idempotency, 1),
+  ...texts(given.required_metadata),
+  ...(given.numbering
+    ? [number(1, 1), text(given.numbering.name), text(given.numbering.per)]
+    : [number(0, 1)]),
+];
+
+const declared = (parameters) => [
+  count(parameters),
+  ...[...parameters].sort(bytewise(([name]) => name)).flatMap(([name, type]) => [text(name), number(type, 1)]),
+];
+const weight = (given) => {
+  if (given === null) return [number(0, 1)];
+  return typeof given === "string" ? [number(2, 1), text(given)] : [number(1, 1), number(given, 8)];
+};
+const template = (given) => [
+  text(given.name),
+  number(given.version, 4),
+  text(given.kind),
+  ...declared(given.parameters),
+  count(given.groups),
+  ...[...given.groups]
+    .sort(bytewise(([name]) => name))
+    .flatMap(([name, minItems, parameters]) => [text(name), number(minItems, 4), ...declared(parameters)]),
+  count(given.entries),
+  ...given.entries.flatMap((entry) => [
+    number(entry.side, 1),
+    text(entry.account),
+    text(entry.asset),
+    text(entry.group),
+    count(entry.factors),
+    ...entry.factors.map(text),
+    ...weight(entry.weight),
+  ]),
+  ...pairs(given.metadata),
+];
+const versions = (a, b) => bytewise((one) => one.name)(a, b) || a.version - b.version;
+
 const layouts = {
+  chart: (record) => [
+    number(6, 1),
+    number(record.version, 4),
+    count(record.chart.assets),
+    ...[...record.chart.assets]
+      .sort(bytewise((asset) => asset.code))
+      .flatMap((asset) => [text(asset.code), number(asset.scale, 1)]),
+    count(record.chart.families),
+    ...[...record.chart.families].sort(bytewise((one) => one.pattern)).flatMap(family),
+    count(record.chart.kinds),
+    ...[...record.chart.kinds].sort(bytewise((one) => one.name)).flatMap(kind),
+    count(record.chart.templates ?? []),
+    ...[...(record.chart.templates ?? [])].sort(versions).flatMap(template),
+  ],
   ledger: (record) => [number(1, 1), detailsDigest(record)],
   asset: (record) => [number(2, 1), text(record.code), number(record.scale, 1)],
   account: (record) => [
@@ -35,10 +125,7 @@ const layouts = {
     text(record.name),
     number(record.type, 1),
     number(record.version, 4),
-    number(record.limits.length, 4),
-    ...[...record.limits]
-      .sort(bytewise((limit) => limit.asset))
-      .flatMap((limit) => [text(limit.asset), bound(limit.balance_min), bound(limit.balance_max)]),
+    ...limits(record.limits),
     detailsDigest(record),
     ...(record.version > 1 ? [number(record.status, 1)] : []),
   ],
@@ -56,7 +143,14 @@ const layouts = {
     text(record.idempotency_key),
     text(record.kind),
     number(record.effective_time, 8),
-    number((record.effective_time_given ? 1 : 0) + (record.forced ? 2 : 0), 1),
+    number(
+      (record.effective_time_given ? 1 : 0) +
+        (record.forced ? 2 : 0) +
+        (record.opened?.length ? 4 : 0) +
+        (record.template ? 8 : 0) +
+        (record.number ? 16 : 0),
+      1,
+    ),
     number(record.reverses, 8),
     detailsDigest(record),
     number(record.entries.length, 4),
@@ -67,6 +161,14 @@ const layouts = {
       number(entry.amount, 16),
       text(entry.asset),
     ]),
+    ...(record.opened?.length
+      ? [
+          count(record.opened),
+          ...record.opened.flatMap((one) => [text(one.name), number(one.type, 1), ...limits(one.limits)]),
+        ]
+      : []),
+    ...(record.template ? [text(record.template), number(record.template_version, 4)] : []),
+    ...(record.number ? [text(record.series), number(record.number, 8)] : []),
   ],
 };
 

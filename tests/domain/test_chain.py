@@ -18,17 +18,25 @@ import pytest
 from callers import Teller, lines, post_operation
 from clusters import Database
 from google.protobuf.timestamp_pb2 import Timestamp
+from ledger.v1 import chart_service_pb2 as chart_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as member_pb
-from ledger.v1 import member_service_pb2_grpc
+from ledger.v1 import member_service_pb2_grpc, template_pb2
 from psycopg.rows import dict_row
 from serving import Serving
+from template_calls import chart_with, post_by
 from tools_needed import needed
 
 from ledger_server.domain import chain as service_chain
+from ledger_server.domain import parameters
 from ledger_server.domain.accounts import AccountType
+from ledger_server.domain.charting import chart_canonical
+from ledger_server.domain.parameters import Item, Parameter, Parameters, ParameterType
 from ledger_server.domain.reads import SummedRow, trial_balance_bytes
+from ledger_server.domain.templates import EntryPattern, Group, Template
+from ledger_server.store.chart_rows import chart_from
+from ledger_server.store.template_rows import parameters_from
 
 HERE = Path(__file__).parent
 # Vectors never change: what the chain covers later has a file of its own.
@@ -36,6 +44,8 @@ FROZEN = {
     "chain_vectors.json": "135cc7929636546c227c7065bed34812ba63c331481ec28ba7943cbdd88574af",
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
     "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
+    "chain_vectors_templates.json": "467e30c4c0e136f6ef86eea0117050a5f913b0b1b287a1954c1cc35b056dcb65",
+    "chain_vectors_charts.json": "06c2cf503899adf22a43ff2b9475fc096eeb3d135ab117b98dd2e3ac45e04945",
 }
 VECTOR_FILES = [HERE.parent / "data" / name for name in FROZEN]
 VECTORS = [json.loads(file.read_text(encoding="utf-8")) for file in VECTOR_FILES]
@@ -61,7 +71,18 @@ def details_digest(record: dict[str, Any]) -> bytes:
     answer = bytes.fromhex(record["salt"]) + text(record.get("description") or "") + number(len(metadata), 4)
     for key in sorted(metadata, key=lambda key: key.encode("utf-8")):
         answer += text(key) + text(metadata[key])
-    return sha256(answer + text(record.get("external_ref") or "")).digest()
+    answer += text(record.get("external_ref") or "")
+    return sha256(answer + (given(record["parameters"]) if record.get("template") else b"")).digest()
+
+
+def given(parameters: dict[str, Any]) -> bytes:
+    answer = pairs(parameters["values"]) + number(len(parameters["items"]), 4)
+    return answer + b"".join(text(group) + pairs(values) for group, values in parameters["items"])
+
+
+def pairs(values: dict[str, str]) -> bytes:
+    ordered = sorted(values, key=lambda name: name.encode())
+    return number(len(values), 4) + b"".join(text(name) + text(values[name]) for name in ordered)
 
 
 def bound(value: str | None) -> bytes:
@@ -76,11 +97,10 @@ def canonical(record: dict[str, Any]) -> bytes:
         return number(2, 1) + common + text(record["code"]) + number(record["scale"], 1)
     if record["record"] == "account":
         answer = number(3, 1) + common + text(record["name"]) + number(record["type"], 1)
-        answer += number(record["version"], 4) + number(len(record["limits"]), 4)
-        for limit in sorted(record["limits"], key=lambda limit: limit["asset"].encode("utf-8")):
-            answer += text(limit["asset"]) + bound(limit["balance_min"]) + bound(limit["balance_max"])
-        answer += details_digest(record)
+        answer += number(record["version"], 4) + limits(record["limits"]) + details_digest(record)
         return answer + (number(record["status"], 1) if record["version"] > 1 else b"")
+    if record["record"] == "chart":
+        return number(6, 1) + common + number(record["version"], 4) + chart(record["chart"])
     if record["record"] == "member":
         answer = number(5, 1) + common + text(record["principal"]) + number(record["version"], 4)
         answer += number(len(record["roles"]), 4) + b"".join(number(role, 1) for role in record["roles"])
@@ -88,12 +108,84 @@ def canonical(record: dict[str, Any]) -> bytes:
         return answer + b"".join(text(prefix) for prefix in record["account_prefixes"])
     answer = number(4, 1) + common + text(record["idempotency_key"]) + text(record["kind"])
     flags = (1 if record["effective_time_given"] else 0) + (2 if record.get("forced") else 0)
+    flags += (4 if record.get("opened") else 0) + (8 if record.get("template") else 0)
+    flags += 16 if record.get("number") else 0
     answer += number(record["effective_time"], 8) + number(flags, 1)
     answer += number(record["reverses"], 8) + details_digest(record) + number(len(record["entries"]), 4)
     for entry in record["entries"]:
         answer += number(entry["side"], 1) + number(0, 1) + text(entry["account"])
         answer += number(entry["amount"], 16) + text(entry["asset"])
+    if record.get("opened"):
+        answer += number(len(record["opened"]), 4)
+        for account in record["opened"]:
+            answer += text(account["name"]) + number(account["type"], 1) + limits(account["limits"])
+    if record.get("template"):
+        answer += text(record["template"]) + number(record["template_version"], 4)
+    if record.get("number"):
+        answer += text(record["series"]) + number(record["number"], 8)
     return answer
+
+
+def limits(given: list[dict[str, Any]]) -> bytes:
+    answer = number(len(given), 4)
+    for limit in sorted(given, key=lambda limit: limit["asset"].encode("utf-8")):
+        answer += text(limit["asset"]) + bound(limit["balance_min"]) + bound(limit["balance_max"])
+    return answer
+
+
+def texts(given: list[str]) -> bytes:
+    return number(len(given), 4) + b"".join(text(one) for one in sorted(given, key=lambda one: one.encode()))
+
+
+def chart(given: dict[str, Any]) -> bytes:
+    answer = number(len(given["assets"]), 4)
+    for asset in sorted(given["assets"], key=lambda asset: asset["code"].encode()):
+        answer += text(asset["code"]) + number(asset["scale"], 1)
+    answer += number(len(given["families"]), 4)
+    for family in sorted(given["families"], key=lambda family: family["pattern"].encode()):
+        answer += text(family["pattern"]) + number(len(family["parameters"]), 4)
+        for name in sorted(family["parameters"], key=lambda name: name.encode()):
+            answer += text(name) + number(family["parameters"][name], 1)
+        answer += number(family["type"], 1) + number(int(family["opens_on_first_posting"]), 1)
+        answer += texts(family["assets"])
+        bounds = [
+            {"asset": code, "balance_min": low, "balance_max": high}
+            for code, (low, high) in family["limits"].items()
+        ]
+        answer += limits(bounds) + text(family["description"])
+    answer += number(len(given["kinds"]), 4)
+    for kind in sorted(given["kinds"], key=lambda kind: kind["name"].encode()):
+        answer += text(kind["name"]) + number(kind["idempotency"], 1) + texts(kind["required_metadata"])
+        numbering = kind["numbering"]
+        answer += number(0, 1) if numbering is None else number(1, 1) + text(numbering["name"])
+        answer += text(numbering["per"]) if numbering is not None else b""
+    templates = sorted(given.get("templates", []), key=lambda one: (one["name"].encode(), one["version"]))
+    return answer + number(len(templates), 4) + b"".join(map(template, templates))
+
+
+def template(given: dict[str, Any]) -> bytes:
+    answer = text(given["name"]) + number(given["version"], 4) + text(given["kind"])
+    answer += declared(given["parameters"]) + number(len(given["groups"]), 4)
+    for name, min_items, taken in sorted(given["groups"], key=lambda group: group[0].encode()):
+        answer += text(name) + number(min_items, 4) + declared(taken)
+    answer += number(len(given["entries"]), 4)
+    for entry in given["entries"]:
+        answer += number(entry["side"], 1) + text(entry["account"]) + text(entry["asset"])
+        answer += text(entry["group"]) + number(len(entry["factors"]), 4)
+        answer += b"".join(map(text, entry["factors"]))
+        weight = entry["weight"]
+        if weight is None:
+            answer += number(0, 1)
+        else:
+            answer += (
+                number(2, 1) + text(weight) if isinstance(weight, str) else number(1, 1) + number(weight, 8)
+            )
+    return answer + pairs(given["metadata"])
+
+
+def declared(parameters: list[list[Any]]) -> bytes:
+    ordered = sorted(parameters, key=lambda parameter: parameter[0].encode())
+    return number(len(ordered), 4) + b"".join(text(name) + number(kind, 1) for name, kind in ordered)
 
 
 def record_hash(ledger: str, sequence: int, previous: bytes, record: bytes) -> bytes:
@@ -132,6 +224,8 @@ def service_canonical(record: dict[str, Any]) -> bytes:
         return service_chain.member_canonical(
             time, by, record["principal"], record["version"], record["roles"], record["account_prefixes"]
         )
+    if record["record"] == "chart":
+        return chart_canonical(time, by, record["version"], chart_from(record["chart"]))
     redacted = record.get("details_digest")
     digest = (
         bytes.fromhex(redacted)
@@ -141,25 +235,36 @@ def service_canonical(record: dict[str, Any]) -> bytes:
             record.get("description", ""),
             record.get("metadata", {}),
             record.get("external_ref", ""),
+            parameters.canonical(parameters_from(record["parameters"])) if record.get("template") else b"",
         )
     )
     if record["record"] == "ledger":
         return service_chain.ledger_canonical(time, by, digest)
     if record["record"] == "account":
-        limits = [
-            (limit["asset"], *(None if limit[name] is None else int(limit[name]) for name in BOUNDS))
-            for limit in record["limits"]
-        ]
         return service_chain.account_canonical(
             time,
             by,
             framed(record["name"]),
             record["type"],
             record["version"],
-            limits,
+            bounds_of(record),
             digest,
             record.get("status", 1),
         )
+    flags, more = 0, b""
+    if record.get("template"):
+        flags = service_chain.MADE_BY_TEMPLATE
+        frame = service_chain.template_frame(record["template"], record["template_version"])
+    if record.get("opened"):
+        flags |= service_chain.OPENS_ACCOUNTS
+        more = service_chain.frames(
+            service_chain.opened_frame(framed(one["name"]), one["type"], bounds_of(one))
+            for one in record["opened"]
+        )
+    more += frame if record.get("template") else b""
+    if record.get("number"):
+        flags |= service_chain.NUMBERED
+        more += service_chain.number_frame(record["series"], record["number"])
     return service_chain.transaction_canonical(
         time,
         by,
@@ -176,7 +281,17 @@ def service_canonical(record: dict[str, Any]) -> bytes:
             for entry in record["entries"]
         ],
         record.get("forced", False),
+        flags,
+        more,
     )
+
+
+def bounds_of(account: dict[str, Any]) -> list[Any]:
+    """Limits as the service's code takes them."""
+    return [
+        (limit["asset"], *(None if limit[name] is None else int(limit[name]) for name in BOUNDS))
+        for limit in account["limits"]
+    ]
 
 
 BOUNDS = ("balance_min", "balance_max")
@@ -212,7 +327,7 @@ def test_another_language_computes_every_vector(file: Path) -> None:
 
 def test_the_vectors_reach_every_layout() -> None:
     records = [record for vectors in VECTORS for record in vectors["records"]]
-    kinds = {"ledger", "asset", "account", "transaction", "member"}
+    kinds = {"ledger", "asset", "account", "transaction", "member", "chart"}
     assert {record["record"] for record in records} == kinds
     assert {bool(record.get("account_prefixes")) for record in records if record.get("roles")} == {
         True,
@@ -229,6 +344,26 @@ def test_the_vectors_reach_every_layout() -> None:
         (True, True),
         (False, True),
     }
+    assert {(bool(record.get("opened")), bool(record.get("number"))) for record in records} == {
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
+    }
+    assert {
+        (bool(record.get("opened")), bool(record.get("number")))
+        for record in records
+        if record.get("template")
+    } == {
+        (False, False),
+        (True, True),
+    }
+    made = [record for record in records if record.get("template")]
+    assert {bool(record.get("details_digest")) for record in made} == {True, False}
+    templates = [one for record in records for one in record.get("chart", {}).get("templates", ())]
+    weights = {type(entry["weight"]) for one in templates for entry in one["entries"]}
+    assert weights == {type(None), int, str}
+    assert {kind for one in templates for _, kind in one["parameters"]} == {1, 2, 3, 4, 5}
     assert any(record.get("details_digest") for record in records)
     assert any(record.get("reverses") for record in records)
     assert any(int(record.get("effective_time", 0)) < 0 for record in records)
@@ -305,6 +440,15 @@ def test_a_live_journal_agrees_with_the_document(server: Serving, database: Data
     teller.post("wallet", "cash", 10**37, "spend")
     teller.reverse(teller.post("cash", "wallet", 5).transaction.sequence, "forced", force=True)
     teller.batch([post_operation("cash", "sales", 1 + number, f"b{number}") for number in range(50)])
+    teller.apply_chart(CHART)
+    teller.post_entries([*lines("cash", "user:7", 1), *lines("cash", "user:8", 2)], "n", kind="sale")
+    teller.post("cash", "user:7", 1, kind="sale")
+    teller.post("cash", "user:9", 1)
+    chart = chart_pb.Chart.FromString(CHART.SerializeToString())
+    chart.templates.MergeFrom(chart_with(DIVIDED).templates)
+    teller.apply_chart(chart, 1)
+    shares = [Item("users", {"user": str(one), "part": str(one)}) for one in (7, 8, 10)]
+    post_by(teller, "divided", Parameters({"amount": "1000", "why": "€ ✓"}, tuple(shares)), "split")
     answered = {found.sequence: found for found in teller.walk(page_size=1_000)}
 
     previous = bytes(32)
@@ -323,6 +467,53 @@ def test_a_live_journal_agrees_with_the_document(server: Serving, database: Data
             for row in balance.rows
         ]
     )
+
+
+DIVIDED = Template(
+    "divided",
+    3,
+    (Parameter("amount", ParameterType.AMOUNT), Parameter("why", ParameterType.TEXT)),
+    (
+        EntryPattern("cash", True, ("amount",), "USD"),
+        EntryPattern("user:{user}", False, ("amount",), "USD", "users", weight="part"),
+        EntryPattern("club", False, ("amount",), "USD", weight=5),
+    ),
+    (Group("users", (Parameter("user", ParameterType.INT), Parameter("part", ParameterType.INT))),),
+    kind="sale",
+    metadata={"why": "{why}!"},
+)
+CHART = chart_pb.Chart(
+    assets=[chart_pb.ChartAsset(code="USD", scale=2), chart_pb.ChartAsset(code="PT", scale=0)],
+    families=[
+        *(
+            chart_pb.AccountFamily(pattern=name, type=kind)
+            for name, kind in (
+                ("cash", nouns.ACCOUNT_TYPE_ASSET),
+                ("other", nouns.ACCOUNT_TYPE_ASSET),
+                ("sales", nouns.ACCOUNT_TYPE_REVENUE),
+                ("wallet", nouns.ACCOUNT_TYPE_LIABILITY),
+                ("club", nouns.ACCOUNT_TYPE_LIABILITY),
+            )
+        ),
+        chart_pb.AccountFamily(
+            pattern="user:{id}",
+            parameters={"id": template_pb2.PARAMETER_TYPE_INT},
+            type=nouns.ACCOUNT_TYPE_LIABILITY,
+            assets=["USD", "PT"],
+            limits=[nouns.BalanceLimit(asset="USD", balance_min="0", balance_max="900")],
+            opens_on_first_posting=True,
+            description="wer ✓",
+        ),
+    ],
+    kinds=[
+        chart_pb.Kind(
+            name="sale",
+            idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL,
+            numbering=chart_pb.Numbering(name="receipts"),
+        ),
+        chart_pb.Kind(name="*", idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL, required_metadata=[]),
+    ],
+)
 
 
 def read_journal(database: Database, name: str) -> list[dict[str, Any]]:
@@ -350,7 +541,7 @@ def read_journal(database: Database, name: str) -> list[dict[str, Any]]:
             )
         found = [
             {**row, "record": relation.removesuffix("s")}
-            for relation in ("ledgers", "assets", "accounts", "members", "transactions")
+            for relation in ("ledgers", "assets", "accounts", "members", "charts", "transactions")
             for row in rows(relation)
         ]
     for record in found:
@@ -368,10 +559,14 @@ def read_journal(database: Database, name: str) -> list[dict[str, Any]]:
                 for asset_id, bounds in (record["limits"] or {}).items()
             ]
         if record["record"] == "transaction":
+            record["opened"] = [
+                one for one in found if one.get("opened_by_posting") and one["sequence"] == record["sequence"]
+            ]
             record["entries"] = entries[record["sequence"]]
             record["idempotency_key"] = record["idempotency_key"] or ""
             record["reverses"] = record["reverses"] or 0
-    return sorted(found, key=lambda record: record["sequence"])
+    alone = (record for record in found if not record.get("opened_by_posting"))
+    return sorted(alone, key=lambda record: record["sequence"])
 
 
 @pytest.mark.parametrize("file", VECTOR_FILES, ids=list(FROZEN))

@@ -37,7 +37,8 @@ def anything(draw: Random, shape: Descriptor, depth: int = 0) -> Message:
 def _fill(draw: Random, message: Message, field: FieldDescriptor, depth: int) -> None:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        getattr(message, field.name).update({draw.choice(_TEXTS): draw.choice(_TEXTS)})
+        name = draw.choice(_TEXTS)
+        getattr(message, field.name).update({name: _value(draw, kind.fields_by_name["value"])})
     elif field.is_repeated:
         many = getattr(message, field.name)
         for _ in range(draw.choice([1, 1, 2, 3])):

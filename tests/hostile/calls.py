@@ -16,14 +16,19 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hostile.anything import anything
-from hostile.ground import LEDGERS, ORIGINS, Ground
+from hostile.ground import CHARTED, LEDGERS, ORIGINS, Ground
 from hostile.methods import METHODS, Method
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
+from ledger.v1 import chart_service_pb2 as charts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import template_pb2 as templates_pb
+from template_calls import use
+
+from ledger_server.domain.parameters import Item, Parameters
 
 # Keys and names come again, so that replays are as frequent as records.
 _NAMES = 200
@@ -96,6 +101,27 @@ class Calls:
         number = self._draw.randrange(_NAMES // 4)
         code = f"{self._side.upper()}{number}"
         return admin_pb.CreateAssetRequest(ledger=self._ledger(), code=code, scale=number % 37)
+
+    def ApplyChart(self) -> Message:
+        families = [
+            charts_pb.AccountFamily(pattern=name, type=kind)  # type: ignore[arg-type]
+            for name, kind in (("cash", 1), ("other", 1), ("sales", 4), ("wallet", 2))
+        ]
+        users = charts_pb.AccountFamily(
+            pattern="users:{id}",
+            parameters={"id": templates_pb.PARAMETER_TYPE_UUID},
+            type=nouns.ACCOUNT_TYPE_LIABILITY,
+            assets=["USD"],
+            limits=[nouns.BalanceLimit(asset="USD", balance_min="0")],
+            opens_on_first_posting=True,
+        )
+        kind = charts_pb.Kind(name="*", idempotency=charts_pb.IDEMPOTENCY_RULE_OPTIONAL)
+        chart = charts_pb.Chart(
+            assets=[charts_pb.ChartAsset(code="USD", scale=2)], families=[*families, users], kinds=[kind]
+        )
+        return charts_pb.ApplyChartRequest(
+            ledger=CHARTED[self._side], chart=chart, validate_only=self._draw.random() < 0.3
+        )
 
     # reading -------------------------------------------------------------------------------
 
@@ -250,6 +276,17 @@ class Calls:
         if self._side == "bent" and number % 11 == 0:
             debit, credit, amount = "peak", "abyss", "9" * 38
         entries = lines(debit, credit, amount)
+        if number % 13 == 0:
+            tills = [
+                Item("tills", {"till": till, "part": str(number)}) for till in ("other", "cash", "other")
+            ]
+            return {
+                "template": use(
+                    "split", Parameters({"amount": amount, "why": f"the {number}th"}, tuple(tills))
+                ),
+                "idempotency_key": f"{self._side}-key-{number}" if has_key else "",
+                "external_ref": f"order-{number}",
+            }
         if number % 7 == 0:
             entries += lines("other", "sales", 3, "EUR")
         return {

@@ -14,10 +14,30 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from sample_templates import AMOUNT
 from serving import Serving
+from template_calls import chart_with
+
+from ledger_server.domain.parameters import Parameter, ParameterType
+from ledger_server.domain.templates import EntryPattern, Group, Template
 
 LEDGERS = ("fuzz:a", "fuzz:b")
+# Each side applies its chart to one of its own, so that none takes away what a valid call needs.
+CHARTED = {"valid": "fuzz:c", "bent": "fuzz:d"}
 ORIGINS = 12
+SPLIT = Template(
+    "split",
+    1,
+    (AMOUNT, Parameter("why", ParameterType.TEXT)),
+    (
+        EntryPattern("cash", True, ("amount",), "USD"),
+        EntryPattern("sales", False, ("amount",), "USD", weight=3),
+        EntryPattern("{till}", False, ("amount",), "USD", "tills", weight="part"),
+    ),
+    (Group("tills", (Parameter("till", ParameterType.SLUG), Parameter("part", ParameterType.INT)), 0),),
+    kind="split",
+    metadata={"why": "because {why}"},
+)
 _PATIENCE_S = 60.0
 
 
@@ -45,6 +65,10 @@ def opened(server: Serving, seed: str) -> Ground:
     _fill_vault(vault, canary)
     for name in LEDGERS:
         _fill(Teller.open(server, name))
+        # A chart that judges nothing, and has a template.
+        Teller(server, name).apply_chart(chart_with(SPLIT))
+    for name in CHARTED.values():
+        Teller.open(server, name)
     first = Teller(server, LEDGERS[0])
     tokens = {
         "ListTransactions": first.page(page_size=2).next_page_token,

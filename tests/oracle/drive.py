@@ -12,10 +12,17 @@ from clusters import Cluster
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
-from ledger.v1 import account_service_pb2, ledger_admin_service_pb2, ledger_service_pb2
+from ledger.v1 import (
+    account_service_pb2,
+    chart_service_pb2,
+    chart_service_pb2_grpc,
+    ledger_admin_service_pb2,
+    ledger_service_pb2,
+)
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
 from oracle.restarting import restart_database
+from oracle.templated import Templated
 from serving import Serving, serving
 from statuses import Told, told_by, told_error
 
@@ -39,8 +46,14 @@ METHODS = {
     **dict.fromkeys(("Post", "PostBatch", "Reverse", "GetTransaction", "ListTransactions"), "ledgers"),
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
     **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns"), "ledgers"),
+    **dict.fromkeys(("ApplyChart", "GetChart"), "charts"),
 }
-_MODULES = {"admin": ledger_admin_service_pb2, "accounts": account_service_pb2, "ledgers": ledger_service_pb2}
+_MODULES = {
+    "admin": ledger_admin_service_pb2,
+    "accounts": account_service_pb2,
+    "ledgers": ledger_service_pb2,
+    "charts": chart_service_pb2,
+}
 
 
 def request(method: str, fields: Fields) -> Message:
@@ -49,11 +62,17 @@ def request(method: str, fields: Fields) -> Message:
     return kind(**_for_constructor(fields))
 
 
+def _stub(server: Serving, service: str) -> Any:
+    if service == "charts":
+        return chart_service_pb2_grpc.ChartServiceStub(server.channel)
+    return getattr(server, service)
+
+
 def _for_constructor(value: Any) -> Any:
     if isinstance(value, tuple):
         return {"seconds": value[0], "nanos": value[1]}
     if isinstance(value, dict):
-        return {name: _for_constructor(one) for name, one in value.items()}
+        return {name: _for_constructor(one) for name, one in value.items() if one is not None}
     return [_for_constructor(one) for one in value] if isinstance(value, list) else value
 
 
@@ -81,7 +100,7 @@ class Drive:
     """A service over one database, one or two servers of it, and the reference beside them."""
 
     def __init__(self, cluster: Cluster, database_url: str, reference: Reference | None = None) -> None:
-        self.reference = reference or Reference()
+        self.reference = reference or Templated()
         self.reference.now = START * 10**6
         self._cluster = cluster
         self._database_url = database_url
@@ -169,7 +188,7 @@ class Drive:
         server = self._servers[self._turn % len(self._servers)]
         if token := fields.get("page_token"):
             fields = {**fields, "page_token": self._tokens.get(token, token)}
-        call = getattr(getattr(server, METHODS[method]), method)
+        call = getattr(_stub(server, METHODS[method]), method)
         return call(request(method, fields), timeout=timeout_s)
 
     def ask(self, method: str, fields: Fields) -> Fields | Refused:
@@ -224,6 +243,8 @@ class Drive:
             record = one.get("account") or one.get("asset") or one
             if "hash" in one and isinstance(record, dict):
                 self._hash(ledger, record["sequence"], one.pop("hash"))
+        if "changes" in shown or isinstance(shown.get("chart"), dict):
+            self._hash(ledger, shown["chart"]["sequence"], shown["chart"].pop("hash"))
         whole = [shown.get("transaction"), *shown.get("transactions", ())]
         whole += [one["transaction"] for one in shown.get("results", ())]
         for one in filter(None, whole):
@@ -245,8 +266,10 @@ class Drive:
         """Every record's hash is its own, and the reference's journal has no gap."""
         assert len(set(self._hashes.values())) == len(self._hashes)
         for book in self.reference.ledgers.values():
-            records = [one["sequence"] for one in book["versions"]]
-            assert sorted([1, *records, *book["journal"]]) == list(range(1, book["head"] + 1))
+            others = (*book["versions"], *book.get("charts", ()))
+            # Accounts that a posting opened have its sequence.
+            records = {1, *(one["sequence"] for one in others), *book["journal"]}
+            assert sorted(records) == list(range(1, book["head"] + 1))
 
 
 def _is_indexed(wanted: Fields) -> bool:

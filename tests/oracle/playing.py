@@ -9,9 +9,10 @@ from contextlib import closing
 from clusters import Cluster
 from oracle.drive import Drive, Step
 from oracle.reference import Reference
+from oracle.templated import Templated
 
 
-def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Reference) -> Drive:
+def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Templated) -> Drive:
     """Takes the steps on fresh books, each compared. Raises AssertionError where the two sides differ."""
     with cluster.database() as database, closing(Drive(cluster, database.app_url, reference())) as drive:
         for name, *arguments in steps:
@@ -19,7 +20,7 @@ def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = R
         return drive
 
 
-def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Reference) -> bool:
+def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Templated) -> bool:
     """Whether the two sides differ somewhere in these steps."""
     try:
         play(cluster, steps, reference)
@@ -29,7 +30,7 @@ def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] 
 
 
 def shortened(
-    cluster: Cluster, steps: Sequence[Step], within_s: float, reference: type[Reference] = Reference
+    cluster: Cluster, steps: Sequence[Step], within_s: float, reference: type[Reference] = Templated
 ) -> list[Step]:
     """The steps without those that are not needed to differ: halves first, then ever smaller pieces."""
     deadline = time.monotonic() + within_s

@@ -12,7 +12,7 @@ from clusters import Cluster
 from oracle.drive import START, Drive, Step
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import play, shortened
-from oracle.reference import Reference
+from oracle.templated import Templated
 
 HERE = Path(__file__).parent
 
@@ -74,7 +74,7 @@ def reason(drive: Drive, step: Step) -> str:
 
 def test_the_reference_imports_nothing_of_the_service_nor_of_grpc() -> None:
     imported = set()
-    for name in ("accounts", "forms", "reference"):
+    for name in ("accounts", "charted", "forms", "reference"):
         for node in ast.walk(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {one.name.split(".")[0] for one in node.names}
@@ -231,7 +231,7 @@ def test_later_pages_show_the_books_of_the_first(drive: Drive) -> None:
     assert [(one["sequence"], one["reversed_by"]) for one in second["transactions"]] == [(8, 0)]
 
 
-class OffByOne(Reference):
+class OffByOne(Templated):
     """Reads the bounds as if reaching one were passing it."""
 
     def judge_bounds(self, book: Fields, name: str, asset: str, after: int) -> None:

@@ -16,6 +16,8 @@ from random import Random
 import pytest
 from clusters import Cluster
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
+from oracle.drawing_charts import a_chart, a_reading, opening
+from oracle.drawing_templates import by_template
 from oracle.drive import RESTARTED, Drive
 from oracle.forms import CODES, Fields, Refused
 from oracle.playing import shortened
@@ -65,6 +67,10 @@ class SideBySide:
             self.run_a_trial_balance: 1,
             self.leave_before_the_answer: 1,
             self.let_time_pass: 2,
+            self.apply_a_chart: 2,
+            self.post_to_a_customer: 2,
+            self.post_by_a_template: 2,
+            self.read_of_charts: 1,
             self.start_again: 1,
             self.restart_the_database: 1,
         }
@@ -89,6 +95,8 @@ class SideBySide:
             {"name": name, "type": kind, "limits": bounded.get(name, [])} for name, kind in ACCOUNTS.items()
         ]
         self.ask("BatchCreateAccounts", {"ledger": "main", "accounts": accounts})
+        if self.random.randrange(2):
+            self.apply_a_chart()
         for _ in range(12):
             self.post()
 
@@ -148,6 +156,31 @@ class SideBySide:
             (method, request), recorded = self.random.choice(self.keyed)
             for _ in range(3):
                 self.ask(*self.draw().nearly_the_same(method, request, recorded))
+
+    def apply_a_chart(self) -> None:
+        """Another chart, or what it would change; now and then the same again."""
+        request = a_chart(self.random, self.charts())
+        self.ask(*request)
+        if self.random.randrange(4) == 0:
+            self.ask(*request)
+
+    def post_to_a_customer(self) -> None:
+        """Perhaps the first post of one."""
+        for _ in range(2):
+            self.write(opening(self.draw().a_post(), self.random))
+
+    def post_by_a_template(self) -> None:
+        """Perhaps of a chart that does not have it."""
+        for _ in range(3):
+            self.write(by_template(self.draw().a_post(), self.random))
+
+    def read_of_charts(self) -> None:
+        for _ in range(3):
+            self.ask(*a_reading(self.random, self.charts()))
+
+    def charts(self) -> int:
+        """How many versions of its chart the main ledger has."""
+        return len(self.drive.reference.ledgers["main"].get("charts", ()))
 
     def read(self) -> None:
         """Reads are cheap, and most see little: several at once."""
@@ -254,7 +287,7 @@ def check_power(met: Counter[str], *, missing_max: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
-    met = run_side_by_side(cluster, 25, 30, restart_once_in=10)
+    met = run_side_by_side(cluster, 32, 30, restart_once_in=10)
 
     check_power(met, missing_max=2)
 

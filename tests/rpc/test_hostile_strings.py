@@ -67,8 +67,10 @@ def _places(
 ) -> Iterator[tuple[str, Callable[[Message], None]]]:
     name = field.name
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        yield "{key}", lambda bent: getattr(bent, name).update({text: "value"})
-        yield "{value}", lambda bent: getattr(bent, name).update({"key": text})
+        is_text = field.message_type.fields_by_name["value"].type == FieldDescriptor.TYPE_STRING
+        yield "{key}", lambda bent: getattr(bent, name).update({text: "value" if is_text else 1})
+        if is_text:
+            yield "{value}", lambda bent: getattr(bent, name).update({"key": text})
     elif field.message_type is not None and field.is_repeated:
         parts = getattr(message, name)
         for part, inner in with_text(parts[0] if parts else field.message_type._concrete_class(), text):

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
+from ledger.v1 import chart_service_pb2 as charts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -66,6 +67,8 @@ EXPECTED = """
     LedgerAdminService.CreateAsset       .  .  .  .  x  .  .  ?  n
     LedgerAdminService.ListAssets        x  x  x  x  x  x  x  ?  n
     LedgerAdminService.GetServerInfo     x  x  x  x  x  x  x  x  x
+    ChartService.ApplyChart              .  .  .  .  x  .  .  ?  n
+    ChartService.GetChart                x  x  x  x  x  x  x  ?  n
     MemberService.AddMember              .  .  .  .  .  .  x  ?  n
     MemberService.RemoveMember           .  .  .  .  .  .  x  ?  n
     MemberService.ListMembers            .  .  .  .  .  x  x  ?  n
@@ -79,6 +82,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     pb.DESCRIPTOR.services_by_name["LedgerService"],
     accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
     admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
+    charts_pb.DESCRIPTOR.services_by_name["ChartService"],
     members_pb.DESCRIPTOR.services_by_name["MemberService"],
     keys_pb.DESCRIPTOR.services_by_name["APIKeyService"],
     audit_pb.DESCRIPTOR.services_by_name["AuditService"],
@@ -109,6 +113,8 @@ def filled(people: Society) -> tuple[str, Person]:
     clerk.open_account("cash", nouns.ACCOUNT_TYPE_ASSET)
     clerk.open_account("sales", nouns.ACCOUNT_TYPE_REVENUE)
     clerk.post("cash", "sales", 5, "first")
+    kind = charts_pb.Kind(name="*", idempotency=charts_pb.IDEMPOTENCY_RULE_OPTIONAL)
+    clerk.apply_chart(charts_pb.Chart(kinds=[kind]))
     return ledger, admin
 
 

@@ -57,6 +57,10 @@ EXPECTED = """
     members              ledger_read    tenant  42501    42501   42501   42501
     members              ledger_owner   all     23514    23514   23514   42501
     members              ledger_backup  all     42501    42501   42501   42501
+    charts               ledger_app     tenant  fenced   42501   42501   42501
+    charts               ledger_read    tenant  42501    42501   42501   42501
+    charts               ledger_owner   all     23514    23514   23514   42501
+    charts               ledger_backup  all     42501    42501   42501   42501
     audit_events         ledger_app     tenant  welcome  42501   42501   42501
     audit_events         ledger_read    tenant  42501    42501   42501   42501
     audit_events         ledger_owner   all     done     23514   23514   42501

@@ -34,10 +34,15 @@ LANE_LOOKUPS = {
     "newest_account_id": {"accounts_pkey"},
     "balances": {"entries_pkey"},
     "entries_since": {"entries_sequence"},
-    "has_other_records_since": {"accounts_ledger_id_sequence_key", "assets_ledger_id_sequence_key"},
+    "has_other_records_since": {"accounts_sequence", "assets_ledger_id_sequence_key"},
+    "newest_chart": {"charts_pkey"},
+    "account_uses": {"accounts_pkey", "entries_pkey"},
+    "last_numbers": {"transactions_numbers"},
     "move_head": {"heads_pkey"},
 }
 READ_LOOKUPS = {
+    "newest_chart_hash": {"charts_pkey"},
+    "chart": {"charts_pkey"},
     "sequence_of_key": {"transactions_key"},
     "balances": {"accounts_ledger_id_name_version_key", "entries_pkey", "heads_pkey", "transactions_pkey"},
     "transactions": {"transactions_pkey", "transactions_reverses"},

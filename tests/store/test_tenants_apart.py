@@ -23,7 +23,8 @@ from ledger_server.store.embedded import EmbeddedPostgres
 
 # The member of each ledger stands behind what a raw book begins with.
 MEMBER = FUNDED + 1
-NEXT = MEMBER + 1
+CHART = MEMBER + 1
+NEXT = CHART + 1
 KEY = "{:016x}"
 
 # What an UPDATE sets, to the value that it has: a column that ledger_app may set, where there is one.
@@ -45,6 +46,7 @@ FRESH: Mapping[str, Mapping[str, object]] = {
         "account_id_max": 0,
         "asset_id_max": 0,
         "has_limits": False,
+        "chart_version": 0,
     },
     "ledgers": {"sequence": 2},
     "assets": {"asset_id": 9, "code": "NEW", "sequence": NEXT},
@@ -52,6 +54,7 @@ FRESH: Mapping[str, Mapping[str, object]] = {
     "transactions": {"sequence": NEXT},
     "entries": {"sequence": NEXT},
     "members": {"principal": "fresh", "sequence": NEXT},
+    "charts": {"version": 2, "sequence": NEXT},
     "audit_events": {},
     "credentials": {"key_id": "f" * 16},
     "checkpoints": {"sequence": FUNDED - 1},
@@ -119,6 +122,14 @@ def _fill(book: RawBook) -> None:
             "insert into ledger.members (ledger_id, principal, version, status, roles, account_prefixes,"
             " sequence, record_time, created_by, hash)"
             " select ledger_id, 'spiffe://shop', 1, 1, '{1}', '{}', sequence, record_time, '', hash"
+            " from ledger.heads where ledger_id = %s",
+            [book.id],
+        )
+    with book.writing(1):
+        book.run(
+            "insert into ledger.charts (ledger_id, version, chart, name_patterns, sequence, record_time,"
+            " created_by, hash)"
+            " select ledger_id, 1, '{}', '{}', sequence, record_time, '', hash"
             " from ledger.heads where ledger_id = %s",
             [book.id],
         )
@@ -291,7 +302,7 @@ def _called(books: Books, context: str, function: str, role: str) -> str:
         if function == "vouch":
             assert row is not None
             # The other ledger's head is one further.
-            heads = {MEMBER: books.own, NEXT: books.other}
+            heads = {CHART: books.own, NEXT: books.other}
             return books.called({heads[row[0]]} if row[0] is not None else set())
         if function in ("find_api_key", "offending_sequences"):
             return books.called({books.own} if row else set())

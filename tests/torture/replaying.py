@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from oracle.forms import Fields, Refused
-from oracle.reference import Reference
+from oracle.templated import Templated
 from torture.history import History
 
 LEDGER = "torture"
@@ -42,7 +42,7 @@ class Timeline:
         return self._values[-1]
 
 
-class Replaying(Reference):
+class Replaying(Templated):
     """The reference, at one state of the ledger at a time."""
 
     def __init__(self, history: History) -> None:

@@ -76,7 +76,7 @@ ANIMALS = (
     Animal(
         "key without content",
         "A key used again for another payment is answered with the first one: the second is never made.",
-        (Plant(_POSTING, "    if not differing:\n", "    if differing is not None:\n"),),
+        (Plant(_CONTENT, "    if not differing:\n", "    if differing is not None:\n"),),
         (
             _SAME_CONTENT + "test_each_field_that_differs_is_named",
             "tests/service/test_idempotency.py"

@@ -456,6 +456,118 @@ class Entry(_message.Message):
 Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
+class TemplateUse(_message.Message):
+    """A template with what it is given: how a request asks for a transaction, and how
+    a transaction says what made it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The template's name; TEMPLATE_NOT_FOUND where the chart has none of it."""
+    version: _builtins.int
+    """The template's version; in a request 0 means the newest, in a transaction it
+    is the one that was used.
+    """
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The values of its parameters by name, all of them text: amounts and numbers
+        are strings of digits. With the items at most 32 KiB.
+        """
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateItem]:
+        """The items of its groups, each group's in order; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        items: _abc.Iterable[Global___TemplateItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "name", b"name", "parameters", b"parameters", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemplateUse: _TypeAlias = TemplateUse  # noqa: Y015
+
+@_typing.final
+class TemplateItem(_message.Message):
+    """An item of a template's group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """The group's name."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The values of the group's parameters by name, as TemplateUse.parameters."""
+
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemplateItem: _TypeAlias = TemplateItem  # noqa: Y015
+
+@_typing.final
 class Transaction(_message.Message):
     """A recorded transaction: balanced in every asset, immutable."""
 
@@ -496,6 +608,9 @@ class Transaction(_message.Message):
     REVERSED_BY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     sequence: _builtins.int
@@ -528,6 +643,12 @@ class Transaction(_message.Message):
     """The chained SHA-256 of its record; see docs/chain.md."""
     forced: _builtins.bool
     """True of a reversal that was asked for with force; see ReverseRequest.force."""
+    series: _builtins.str
+    """What its number is counted in, where the ledger's chart numbers its kind:
+    Numbering.name, or that and an account prefix ("receipts:shops:12").
+    """
+    number: _builtins.int
+    """Its number in that series, from 1 without a gap; 0 where it has none."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
         """Its lines, in the caller's order. A caller whose membership is narrowed to
@@ -548,6 +669,13 @@ class Transaction(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free key-value pairs, bounded as an account's."""
 
+    @_builtins.property
+    def template(self) -> Global___TemplateUse:
+        """The template of the ledger's chart that made it, with what it was given;
+        absent where none did. A caller who does not see all of its lines does not
+        see what was given either.
+        """
+
     def __init__(
         self,
         *,
@@ -566,10 +694,13 @@ class Transaction(_message.Message):
         reversed_by: _builtins.int = ...,
         hash: _builtins.bytes = ...,
         forced: _builtins.bool = ...,
+        series: _builtins.str = ...,
+        number: _builtins.int = ...,
+        template: Global___TemplateUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "record_time", b"record_time", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "forced", b"forced", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "forced", b"forced", "hash", b"hash", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "number", b"number", "record_time", b"record_time", "reversed_by", b"reversed_by", "reverses", b"reverses", "sequence", b"sequence", "series", b"series", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,7 +37,8 @@ class _BatchViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchView.V
     """Status, sequence, hash and replayed."""
     BATCH_VIEW_FULL: _BatchView.ValueType  # 2
     """The whole transactions and accounts too. A batch whose answer could exceed
-    3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
+    3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided; what a
+    template makes counts as the most that any could make of it.
     """
 
 class BatchView(_BatchView, metaclass=_BatchViewEnumTypeWrapper):
@@ -49,7 +50,8 @@ BATCH_VIEW_BASIC: BatchView.ValueType  # 1
 """Status, sequence, hash and replayed."""
 BATCH_VIEW_FULL: BatchView.ValueType  # 2
 """The whole transactions and accounts too. A batch whose answer could exceed
-3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided.
+3.5 MiB is refused with BATCH_TOO_LARGE before anything is decided; what a
+template makes counts as the most that any could make of it.
 """
 Global___BatchView: _TypeAlias = BatchView  # noqa: Y015
 
@@ -169,6 +171,7 @@ class PostRequest(_message.Message):
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PRECONDITIONS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     ledger: _builtins.str
     """The ledger's name."""
     idempotency_key: _builtins.str
@@ -178,7 +181,9 @@ class PostRequest(_message.Message):
     IDEMPOTENCY_KEY_REUSED, naming each field that differs.
     """
     kind: _builtins.str
-    """The caller's word for what happened; at most 64 characters."""
+    """The caller's word for what happened; at most 64 characters. Empty where a
+    template gives it.
+    """
     description: _builtins.str
     """Free text; at most 255 characters."""
     external_ref: _builtins.str
@@ -189,7 +194,9 @@ class PostRequest(_message.Message):
     """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.EntryDraft]:
-        """The lines: 2-1,000, equal in debits and credits for each asset."""
+        """The lines: 2-1,000, equal in debits and credits for each asset; none where a
+        template makes them.
+        """
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
@@ -200,7 +207,7 @@ class PostRequest(_message.Message):
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free key-value pairs: at most 64 keys of 64 characters, values of 1,024
-        characters, 8 KiB in all.
+        characters, 8 KiB in all. None where a template gives them.
         """
 
     @_builtins.property
@@ -209,6 +216,15 @@ class PostRequest(_message.Message):
         in order, behind the key and before everything else of the state. They are
         conditions of the act and no content: they are not recorded, not compared when
         the key comes again, and a replay is answered whatever has become of them.
+        """
+
+    @_builtins.property
+    def template(self) -> _ledger_pb2.TemplateUse:
+        """Instead of entries, kind and metadata: the template of the ledger's chart
+        that makes them, with what it is given. Whatever is wrong with the parameters
+        is told at once. What it makes is judged as if it had been sent. The same
+        content is the same name, parameters and items, and the version where one is
+        named, whatever the chart says by then.
         """
 
     def __init__(
@@ -224,10 +240,11 @@ class PostRequest(_message.Message):
         external_ref: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         preconditions: _abc.Iterable[Global___Precondition] | None = ...,
+        template: _ledger_pb2.TemplateUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "preconditions", b"preconditions", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "ledger", b"ledger", "metadata", b"metadata", "preconditions", b"preconditions", "template", b"template", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,6 +463,7 @@ class PostOperation(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     EXTERNAL_REF_FIELD_NUMBER: _builtins.int
     PRECONDITIONS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """See PostRequest.idempotency_key."""
     kind: _builtins.str
@@ -470,6 +488,10 @@ class PostOperation(_message.Message):
     def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
         """See PostRequest.preconditions; the operations before this one count."""
 
+    @_builtins.property
+    def template(self) -> _ledger_pb2.TemplateUse:
+        """See PostRequest.template."""
+
     def __init__(
         self,
         *,
@@ -481,10 +503,11 @@ class PostOperation(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         external_ref: _builtins.str = ...,
         preconditions: _abc.Iterable[Global___Precondition] | None = ...,
+        template: _ledger_pb2.TemplateUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata", "preconditions", b"preconditions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effective_time", b"effective_time", "entries", b"entries", "external_ref", b"external_ref", "idempotency_key", b"idempotency_key", "kind", b"kind", "metadata", b"metadata", "preconditions", b"preconditions", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -581,8 +604,9 @@ class PostBatchRequest(_message.Message):
     """How much to answer about each operation."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """The operations: 1-8,192, with at most 65,536 entries and preconditions in all;
-        more answers BATCH_TOO_LARGE.
+        """The operations: 1-8,192, with at most 65,536 entries and preconditions in all,
+        of which a template counts as eight, and as eight for each item; more answers
+        BATCH_TOO_LARGE.
         """
 
     def __init__(

@@ -21,7 +21,7 @@ select set_config('ledger.id', %(ledger_id)s::text, true);
 
 -- name: head
 -- The ledger's head and the database's clock.
-select sequence, hash, record_time, epoch, clock_timestamp()
+select sequence, hash, record_time, epoch, clock_timestamp(), chart_version
 from ledger.heads
 where ledger_id = %(ledger_id)s;
 
@@ -32,7 +32,8 @@ select found.*
 from json_array_elements_text(%(keys)s::json) as asked (key)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
+        series, number, template, template_version, parameters
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= asked.key
@@ -47,7 +48,8 @@ select found.*
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select sequence, kind, idempotency_key, effective_time, effective_time_given, record_time, created_by,
-        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
+        description, metadata, external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
+        series, number, template, template_version, parameters
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and transactions.sequence = asked.sequence
@@ -150,6 +152,57 @@ cross join lateral (
 where once.ledger_id = %(ledger_id)s
     and 7 = any (once.roles);
 
+-- name: newest_chart
+-- The chart in its newest version.
+select version, chart, sequence, record_time, created_by, hash
+from ledger.charts
+where ledger_id = %(ledger_id)s
+order by version desc
+limit 1;
+
+-- name: account_uses
+-- Accounts after one, and the assets that each has entries in: one index probe for each of both.
+select account.account_id, account.name, account.type, used.codes
+from (
+    select account_id, name, type
+    from ledger.accounts
+    where ledger_id = %(ledger_id)s
+        and account_id > %(after)s
+        and version = 1
+    order by account_id
+    limit %(count)s
+) as account
+cross join lateral (
+    select coalesce(array_agg(asset.code), '{}') as codes
+    from ledger.assets as asset
+    cross join lateral (
+        select entries.account_id, entries.asset_id
+        from ledger.entries
+        where entries.ledger_id = %(ledger_id)s
+            and (entries.account_id, entries.asset_id) >= (account.account_id, asset.asset_id)
+        order by entries.account_id, entries.asset_id, layer, sequence, index
+        limit 1
+    ) as nearest
+    where asset.ledger_id = %(ledger_id)s
+        and nearest.account_id = account.account_id
+        and nearest.asset_id = asset.asset_id
+) as used
+order by account.account_id;
+
+-- name: last_numbers
+-- The last number given in each of several series, whose names come as a JSON list.
+select found.series, found.number
+from json_array_elements_text(%(series)s::json) as asked (name)
+cross join lateral (
+    select series, number
+    from ledger.transactions
+    where ledger_id = %(ledger_id)s
+        and number is not null
+        and transactions.series = asked.name
+    order by series desc, number desc
+    limit 1
+) as found;
+
 -- name: assets
 -- Every asset of the ledger: they are few, and a lane keeps them.
 select asset_id, code, scale, sequence, record_time, created_by, hash
@@ -245,6 +298,28 @@ from json_to_recordset(%(rows)s::json) as account (
     limits jsonb, metadata jsonb, created_by text, salt text, hash text
 );
 
+-- name: insert_opened_accounts
+-- Accounts that the transactions just inserted open, before their entries.
+insert into ledger.accounts (
+    ledger_id, account_id, version, sequence, name, type, limits, metadata, record_time, created_by, salt, hash,
+    opened_by_posting
+)
+select %(ledger_id)s::bigint, account_id, version, sequence, name, type, limits, metadata,
+    %(record_time)s::timestamptz, created_by, decode(salt, 'hex'), decode(hash, 'hex'), true
+from json_to_recordset(%(rows)s::json) as account (
+    account_id bigint, version integer, sequence bigint, name text, type smallint, limits jsonb,
+    metadata jsonb, created_by text, salt text, hash text
+);
+
+-- name: insert_charts
+-- Versions of the chart, in order of sequence.
+insert into ledger.charts (ledger_id, version, chart, name_patterns, sequence, record_time, created_by, hash)
+select %(ledger_id)s::bigint, version, chart, name_patterns, sequence, %(record_time)s::timestamptz, created_by,
+    decode(hash, 'hex')
+from json_to_recordset(%(rows)s::json) as applied (
+    version integer, chart jsonb, name_patterns text[], sequence bigint, created_by text, hash text
+);
+
 -- name: insert_members
 -- Versions of memberships, in order of sequence.
 insert into ledger.members (
@@ -289,6 +364,43 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash, true
 from unnest(%(rows)s::ledger.transaction_row[]);
 
+-- name: insert_numbered_transactions
+-- Transactions that have numbers, in order of sequence; the numbers come as JSON.
+insert into ledger.transactions (
+    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
+    reverses, description, metadata, external_ref, salt, hash, series, number
+)
+select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash,
+    numbered.series, numbered.number
+from rows from (
+    unnest(%(rows)s::ledger.transaction_row[]),
+    json_to_recordset(%(beside)s::json) as (series text, number bigint)
+) as numbered (
+    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
+    metadata, external_ref, salt, hash, series, number
+);
+
+-- name: insert_made_transactions
+-- Transactions that templates made, in order of sequence; the templates come as JSON, with
+-- numbers where there are any.
+insert into ledger.transactions (
+    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
+    reverses, description, metadata, external_ref, salt, hash, series, number, template, template_version, parameters
+)
+select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash,
+    made.series, made.number, made.template, made.template_version, made.parameters
+from rows from (
+    unnest(%(rows)s::ledger.transaction_row[]),
+    json_to_recordset(%(beside)s::json) as (
+        series text, number bigint, template text, template_version integer, parameters jsonb
+    )
+) as made (
+    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
+    metadata, external_ref, salt, hash, series, number, template, template_version, parameters
+);
+
 -- name: insert_entries
 -- The entries of the transactions just inserted.
 insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount, balance_after)
@@ -303,7 +415,9 @@ select hash from ledger.accounts where ledger_id = %(ledger_id)s and sequence = 
 union all
 select hash from ledger.assets where ledger_id = %(ledger_id)s and sequence = %(sequence)s
 union all
-select hash from ledger.members where ledger_id = %(ledger_id)s and sequence = %(sequence)s;
+select hash from ledger.members where ledger_id = %(ledger_id)s and sequence = %(sequence)s
+union all
+select hash from ledger.charts where ledger_id = %(ledger_id)s and sequence = %(sequence)s;
 
 -- name: backend_pid
 -- Which backend serves this connection, so that a dead connection's can be ended.

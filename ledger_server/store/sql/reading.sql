@@ -24,6 +24,24 @@ select record_time, created_by, description, salt, hash, details_digest
 from ledger.ledgers
 where ledger_id = %(ledger_id)s;
 
+-- name: newest_chart_hash
+-- The hash of the newest chart's record.
+select hash
+from ledger.charts
+where ledger_id = %(ledger_id)s
+order by version desc
+limit 1;
+
+-- name: chart
+-- A version of the chart, 0 for the newest at a sequence.
+select version, chart, sequence, record_time, created_by, hash
+from ledger.charts
+where ledger_id = %(ledger_id)s
+    and %(version)s::integer in (0, version)
+    and sequence <= %(at)s
+order by version desc
+limit 1;
+
 -- name: directory_page
 -- Ledgers by name.
 select name, ledger_id
@@ -300,7 +318,9 @@ where (%(kind)s::text is null or kind = %(kind)s)
 select recorded.sequence, recorded.kind, recorded.idempotency_key, recorded.effective_time,
     recorded.effective_time_given, recorded.record_time, recorded.created_by, recorded.description,
     recorded.metadata, recorded.external_ref, coalesce(recorded.reverses, 0), recorded.salt, recorded.hash,
-    recorded.details_digest, coalesce(recorded.forced, false), coalesce(reversal.sequence, 0)
+    recorded.details_digest, coalesce(recorded.forced, false), recorded.series, recorded.number,
+    recorded.template, recorded.template_version, recorded.parameters,
+    coalesce(reversal.sequence, 0)
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
     select *

@@ -14,7 +14,7 @@ select set_config('ledger.id', %(ledger_id)s::text, false);
 -- name: head
 -- The head, with what the fences keep beside it.
 select sequence, hash, (extract(epoch from record_time) * 1000000)::bigint, filled, owing_from,
-    account_id_max, asset_id_max, has_limits, has_shut
+    account_id_max, asset_id_max, has_limits, has_shut, chart_version
 from ledger.heads
 where ledger_id = %(ledger_id)s;
 
@@ -33,7 +33,8 @@ limit %(count)s;
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
+    coalesce(series, ''), coalesce(number, 0), coalesce(template, ''), coalesce(template_version, 0), parameters::text
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence > %(after)s
@@ -66,6 +67,18 @@ from ledger.accounts
 where ledger_id = %(ledger_id)s
     and sequence > %(after)s
     and sequence <= %(until)s
+    and opened_by_posting is null
+order by sequence, account_id;
+
+-- name: opened_accounts
+-- Accounts that transactions opened, in order of their numbers.
+select sequence, account_id, version, name, type, status, limits::text, metadata::text,
+    (extract(epoch from record_time) * 1000000)::bigint, created_by, salt, hash, details_digest
+from ledger.accounts
+where ledger_id = %(ledger_id)s
+    and sequence > %(after)s
+    and sequence <= %(until)s
+    and opened_by_posting is not null
 order by sequence, account_id;
 
 -- name: members
@@ -78,12 +91,23 @@ where ledger_id = %(ledger_id)s
     and sequence <= %(until)s
 order by sequence;
 
+-- name: charts
+-- Versions of the chart in record order.
+select sequence, version, chart::text, name_patterns, (extract(epoch from record_time) * 1000000)::bigint,
+    created_by, hash
+from ledger.charts
+where ledger_id = %(ledger_id)s
+    and sequence > %(after)s
+    and sequence <= %(until)s
+order by sequence;
+
 -- name: origins
 -- The transactions that a page's reversals reverse.
 select sequence, kind, coalesce(idempotency_key, ''),
     (extract(epoch from effective_time) * 1000000)::bigint, effective_time_given,
     (extract(epoch from record_time) * 1000000)::bigint, created_by, description, metadata::text,
-    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false)
+    external_ref, coalesce(reverses, 0), salt, hash, details_digest, coalesce(forced, false),
+    coalesce(series, ''), coalesce(number, 0), coalesce(template, ''), coalesce(template_version, 0), parameters::text
 from ledger.transactions
 where ledger_id = %(ledger_id)s
     and sequence = any(%(sequences)s);
@@ -125,6 +149,11 @@ from (
     union all
     select min(sequence)
     from ledger.members
+    where ledger_id = %(ledger_id)s
+        and sequence > (select sequence from head)
+    union all
+    select min(sequence)
+    from ledger.charts
     where ledger_id = %(ledger_id)s
         and sequence > (select sequence from head)
     union all

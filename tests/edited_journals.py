@@ -1,4 +1,4 @@
-"""Rows changed behind every fence and put back, and what `verify` says of them."""
+"""Journals that are edited behind the service's back, and what `verify` says of them."""
 
 from __future__ import annotations
 

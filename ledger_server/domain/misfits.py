@@ -1,0 +1,63 @@
+"""Accounts that contradict a chart: what keeps it from being applied. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from ledger_server.domain.accounts import AccountType
+from ledger_server.domain.charts import Chart
+from ledger_server.domain.families import Families
+
+# How many offenders a refusal names.
+OFFENDERS_MAX = 20
+
+
+class Misfits(NamedTuple):
+    """Accounts that contradict a chart: how many, and what is wrong with the first of them."""
+
+    total: int
+    first: tuple[tuple[str, str], ...]
+
+
+NO_MISFITS = Misfits(0, ())
+
+
+class AccountUse(NamedTuple):
+    """An account, and the assets that it has entries in."""
+
+    name: str
+    type: AccountType
+    assets: Collection[str]
+
+
+def needs_accounts(chart: Chart, newest: Chart) -> bool:
+    """Whether accounts have to be looked at before a chart may follow another one."""
+    return chart.families != newest.families
+
+
+def misfits(chart: Chart, accounts: Iterable[AccountUse]) -> Misfits:
+    """The accounts that a chart contradicts, the first of them in the given order."""
+    families = Families(chart.families)
+    total = 0
+    first: list[tuple[str, str]] = []
+    for account in accounts:
+        fault = _misfit(families, account)
+        if fault is None:
+            continue
+        total += 1
+        if len(first) < OFFENDERS_MAX:
+            first.append((account.name, fault))
+    return Misfits(total, tuple(first))
+
+
+def _misfit(families: Families, account: AccountUse) -> str | None:
+    family = families.of(account.name)
+    if family is None:
+        return "matches no family"
+    if family.type != account.type:
+        return f"is of type {account.type.name}; {family.pattern!r} is {family.type.name}"
+    foreign = sorted(set(account.assets) - set(family.assets)) if family.assets else []
+    if foreign:
+        return f"has entries in {', '.join(foreign[:10])}, which {family.pattern!r} may not have"
+    return None

@@ -1,0 +1,93 @@
+"""Charts for the stateful test: of the books as they are opened, with families, kinds and numbers in play."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from oracle.drawing import ACCOUNTS, ASSETS
+from oracle.drawing_templates import SETS
+from oracle.forms import Fields
+
+Request = tuple[str, Fields]
+
+# Opened by their first posting under a chart that has the family of them.
+UNOPENED = ("customers:3", "customers:4", "customers:5")
+STANDING = [
+    {"pattern": name, "type": kind, "assets": list(ASSETS) if name == "sales" else []}
+    for name, kind in ACCOUNTS.items()
+    if ":" not in name
+]
+CUSTOMERS = {
+    "pattern": "customers:{id}",
+    "parameters": {"id": 2},
+    "type": 2,
+    "assets": list(ASSETS),
+    "limits": [
+        {"asset": "USD", "balance_min": "0", "balance_max": "200"},
+        {"asset": "XAU", "balance_min": "-5"},
+    ],
+    "opens_on_first_posting": True,
+}
+ONE_ASSET = {**CUSTOMERS, "assets": ["USD"], "limits": [{"asset": "USD", "balance_min": "-50"}]}
+EVERYBODY = {"name": "*", "idempotency": 2}
+SALE = {"name": "sale", "idempotency": 2, "numbering": {"name": "receipts"}}
+OF_CUSTOMERS = {**SALE, "numbering": {"name": "bills", "per": "customers:{any}"}}
+STRICT = {"name": "sale", "idempotency": 1, "required_metadata": ["order"]}
+SILENT = {"name": "sale", "idempotency": 3}
+CODES = [{"code": code, "scale": 2} for code in ASSETS]
+
+
+def a_chart(random: Random, standing: int) -> Request:
+    """Mostly one that can follow the version that stands."""
+    kinds: list[list[Fields]] = [
+        [EVERYBODY],
+        [EVERYBODY, SALE],
+        [SALE, EVERYBODY],
+        [],
+        [EVERYBODY, OF_CUSTOMERS],
+    ]
+    kinds += [[EVERYBODY, SILENT], [STRICT]]
+    families: list[list[Fields]] = [
+        [*STANDING, CUSTOMERS],
+        [CUSTOMERS, *STANDING],
+        [*STANDING, ONE_ASSET],
+        [],
+    ]
+    families.append([*STANDING[1:], CUSTOMERS])
+    chosen = random.choice(kinds)
+    # A strict chart refuses templates that make a kind which it does not have.
+    is_open = not chosen or EVERYBODY in chosen
+    chart: dict[str, Any] = {
+        "assets": random.choice([CODES, CODES, CODES[::-1], [*CODES, {"code": "C1", "scale": 2}]]),
+        "families": random.choice(families),
+        "kinds": chosen,
+        "templates": random.choice(SETS) if is_open or random.randrange(4) == 0 else [],
+    }
+    if random.randrange(8) == 0:
+        chart["assets"] = [{"code": code, "scale": 3} for code in ASSETS]
+    version = random.choice([standing, standing, standing, standing + 1, 0])
+    return "ApplyChart", {
+        "ledger": random.choice(["main"] * 9 + ["other", "nobody"]),
+        "chart": chart,
+        "version": version,
+        "validate_only": random.randrange(5) == 0,
+    }
+
+
+def a_reading(random: Random, standing: int) -> Request:
+    """The newest, or any version; or what nobody has opened."""
+    ledger = random.choice(["main", "main", "main", "other"])
+    if random.randrange(2):
+        return "GetChart", {"ledger": ledger, "version": random.randint(0, standing + 1)}
+    account, asset = random.choice(UNOPENED), random.choice(["", "USD", "XAU", "EUR"])
+    return "GetBalance", {"ledger": ledger, "account": account, "asset": asset, "at_sequence": 0}
+
+
+def opening(request: Request, random: Random) -> Request:
+    """The same post, of which an account is one that a chart may open."""
+    method, asked = request
+    entries = [dict(entry) for entry in asked.get("entries", ())]
+    if entries:
+        entries[random.randrange(len(entries))]["account"] = random.choice(UNOPENED)
+    return method, {**asked, "entries": entries}

@@ -1,0 +1,121 @@
+"""Charts on both sides: what they refuse, open and number is the same, in scripted steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusters import Cluster
+from oracle.drive import Step
+from oracle.forms import Fields
+from oracle.playing import play
+from oracle.test_reference import BOOKS, asked, lines, post
+
+CASH, SALES, CARD = (
+    {"pattern": "cash", "type": 1},
+    {"pattern": "sales", "type": 4},
+    {"pattern": "card", "type": 2},
+)
+USERS: Fields = {
+    "pattern": "users:{id}",
+    "parameters": {"id": 2},
+    "type": 2,
+    "assets": ["USD"],
+    "limits": [{"asset": "USD", "balance_min": "0", "balance_max": "100"}],
+    "opens_on_first_posting": True,
+}
+CODES = [{"code": "XAU", "scale": 0}, {"code": "USD", "scale": 2}]
+EVERYBODY, SALE = (
+    {"name": "*", "idempotency": 2},
+    {"name": "sale", "idempotency": 1, "required_metadata": ["n"]},
+)
+NUMBERED = {"name": "bill", "idempotency": 2, "numbering": {"name": "bills", "per": "users:{any}"}}
+
+
+def chart(*families: Fields, kinds: Any = (), version: int = 0, **more: Any) -> Step:
+    given = {"assets": CODES, "families": list(families), "kinds": list(kinds)}
+    return asked("ApplyChart", chart=given, version=version, **more)
+
+
+def balance(account: str, asset: str = "USD") -> Step:
+    return asked("GetBalance", account=account, asset=asset)
+
+
+def test_versions_differences_and_conflicts_are_alike(cluster: Cluster) -> None:
+    opened = [CASH, SALES, CARD]
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            asked("GetChart"),
+            chart(CASH),
+            chart(CASH, SALES, {**CARD, "type": 1}),
+            chart(*opened, validate_only=True),
+            chart(*opened),
+            chart(*opened, version=9),
+            chart(*opened, USERS),
+            chart(USERS, *opened, kinds=[EVERYBODY, SALE], version=1),
+            asked("GetChart", version=1),
+            asked("GetChart", version=3),
+            asked("GetChart"),
+            asked("CreateAccount", account={"name": "users:x", "type": 2}),
+            asked("CreateAccount", account={"name": "users:1", "type": 3}),
+            asked("CreateAccount", account={"name": "users:1", "type": 2, "limits": []}),
+            post("cash", "card"),
+            chart(CASH, SALES, {**CARD, "assets": ["XAU"]}, version=2),
+            asked(
+                "ApplyChart", chart={"assets": [{"code": "USD", "scale": 3}], "families": opened}, version=2
+            ),
+            asked("ApplyChart", chart={}, version=2),
+        ],
+    )
+
+    for reason in ("CHART_NOT_FOUND", "CHART_CONFLICT", "VERSION_MISMATCH", "VALIDATION_FAILED"):
+        assert drive.met[reason], reason
+
+
+def test_posts_under_a_chart_are_alike(cluster: Cluster) -> None:
+    keyed = {"kind": "sale", "idempotency_key": "k", "metadata": {"n": "1"}}
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            chart(CASH, SALES, CARD, USERS, kinds=[SALE, NUMBERED]),
+            balance("users:1"),
+            balance("users:1", ""),
+            balance("users:1", "EUR"),
+            balance("users:x"),
+            post("cash", "users:1"),
+            post("cash", "users:1", kind="sale"),
+            post("cash", "users:1", kind="sale", idempotency_key="k"),
+            post("cash", "users:1", **keyed),
+            post("cash", "users:1", **keyed),
+            post("cash", "users:2", "101", kind="bill"),
+            post("users:2", "cash", kind="bill"),
+            post("cash", "users:2", kind="bill", validate_only=True),
+            balance("users:2"),
+            post("cash", "users:2", kind="bill"),
+            post("cash", "users:1", kind="bill"),
+            post("cash", "users:2", kind="bill"),
+            post("cash", "sales", kind="bill"),
+            post("users:1", "users:2", "1", kind="bill"),
+            asked("Post", entries=lines("cash", "users:3", asset="XAU"), kind="bill"),
+            asked("Post", entries=lines("users:3", "users:x"), kind="bill"),
+            asked(
+                "PostBatch",
+                operations=[
+                    {"post": {"entries": lines("cash", "users:4"), "kind": "bill"}},
+                    {"post": {"entries": lines("users:4", "sales"), "kind": "bill"}},
+                    {"post": {"entries": lines("users:4", "sales"), "kind": "bill"}},
+                ],
+                view=2,
+            ),
+            asked("Reverse", transaction={"idempotency_key": "k"}),
+            asked("GetAccount", name="users:2"),
+            asked("ListTransactions", filter={}, page_size=50),
+            asked("ListAccounts", page_size=50),
+        ],
+    )
+
+    for reason in ("UNHANDLED_KIND", "IDEMPOTENCY_KEY_REQUIRED", "ASSET_MISMATCH", "INSUFFICIENT_FUNDS"):
+        assert drive.met[reason], reason
+    assert drive.met["OK"] > 15
