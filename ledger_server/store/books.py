@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.domain.charts import Chart
-from ledger_server.domain.transactions import Entry, PostDraft, TemplateDraft, Transaction
+from ledger_server.domain.transactions import BalanceCondition, Entry, PostDraft, TemplateDraft, Transaction
 from ledger_server.store import rows
 from ledger_server.store.chart_books import read_chart, read_misfits, read_numbers
 from ledger_server.store.connection import ServiceConnection
