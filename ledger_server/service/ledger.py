@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Sequence
 
 from ledger_server.domain.accounts import (
@@ -32,7 +34,7 @@ from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
 from ledger_server.service.daily_runs import DailyRuns
 from ledger_server.service.denials import Denials
-from ledger_server.service.group_commit import Committer, PostingPlace
+from ledger_server.service.group_commit import ATTEMPTS_MAX, Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.memberships import Memberships
 from ledger_server.service.reads import Reads
@@ -197,18 +199,24 @@ class Ledgers:
         assert isinstance(recorded.record, MemberVersion)
         return recorded.record, recorded.replayed
 
+    def _open_ledger(self, draft: LedgerDraft, caller: Caller | None) -> LedgerRecord | None:
+        """Opens a ledger, again where others won; None where the name is taken."""
+        for attempt in range(ATTEMPTS_MAX):
+            time.sleep(random.uniform(0, 0.002 * 2**attempt) if attempt else 0)
+            try:
+                return open_ledger(self.database, draft, caller)
+            except NotCommitted as error:
+                if not error.retryable:
+                    raise
+            except DatabaseLost as error:
+                raise DatabaseUnavailable("the database does not answer; try again") from error
+        raise Contention("another CreateLedger kept winning; try again")
+
     def create_ledger(
         self, draft: LedgerDraft, caller: Caller | None = None
     ) -> tuple[LedgerRecord, Head, bool]:
         """Creates a ledger; answers its first record, its head then, and whether it is a replay."""
-        try:
-            created = open_ledger(self.database, draft, caller)
-        except NotCommitted as error:
-            if error.retryable:
-                raise Contention("another CreateLedger kept winning; try again") from error
-            raise
-        except DatabaseLost as error:
-            raise DatabaseUnavailable("the database does not answer; try again") from error
+        created = self._open_ledger(draft, caller)
         replayed = created is None
         if created is None:
             with self.reads.reading(draft.name) as reading:

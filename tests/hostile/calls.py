@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from callers import lines, post_operation, reverse_operation, transaction_name
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
@@ -90,6 +91,12 @@ class Calls:
     def BatchCreateAccounts(self) -> Message:
         drafts = {draft.name: draft for draft in (self._account() for _ in range(4))}
         return accounts_pb.BatchCreateAccountsRequest(ledger=self._ledger(), accounts=drafts.values())
+
+    def UpdateAccount(self) -> Message:
+        # It has none: what changes nothing is answered whatever the version.
+        return accounts_pb.UpdateAccountRequest(
+            ledger=self._ledger(), name="other", version=1, update_mask=FieldMask(paths=["metadata"])
+        )
 
     def CreateLedger(self) -> Message:
         number = self._draw.randrange(_NAMES // 10)

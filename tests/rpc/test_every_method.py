@@ -231,7 +231,7 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         "LedgerService.RunTrialBalance",
         pb.RunTrialBalanceRequest(ledger=BOOK),
         lambda answer: (
-            (answer.run.status, answer.run.sequence) == (pb.TRIAL_BALANCE_STATUS_OK, 8)
+            (answer.run.status, answer.run.sequence) == (pb.TRIAL_BALANCE_STATUS_OK, 12)
             and [(one.asset, one.total_debits) for one in answer.run.totals] == [("USD", "1260")]
             and answer.run.basis == pb.TRIAL_BALANCE_BASIS_RECOMPUTED
         ),
@@ -388,7 +388,7 @@ REFUSALS: list[tuple[str, Any, str]] = [
     ("LedgerService.RunTrialBalance", pb.RunTrialBalanceRequest(ledger=UNKNOWN), "LEDGER_NOT_FOUND"),
     (
         "LedgerService.RunTrialBalance",
-        pb.RunTrialBalanceRequest(ledger=BOOK, min_sequence=9),
+        pb.RunTrialBalanceRequest(ledger=BOOK, min_sequence=13),
         "SEQUENCE_NOT_REACHED",
     ),
     (

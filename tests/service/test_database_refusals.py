@@ -134,6 +134,18 @@ def test_a_failure_that_never_passes_is_contention_and_not_a_business_refusal(
     assert not books.post("wallet", "sales", 5, "k").replayed
 
 
+def test_a_ledger_is_created_again_where_others_win_a_few_times(
+    books: Teller, admin: psycopg.Connection[tuple[int]]
+) -> None:
+    """The first 40001 was told as CONTENTION, "after all internal retries"."""
+    fail(admin, "40001", 3, _AT_COMMIT)
+
+    created = books.server.admin.CreateLedger(admin_pb.CreateLedgerRequest(name="another"))
+
+    assert not created.replayed
+    assert fired(admin) >= 4
+
+
 def poison(admin: psycopg.Connection[tuple[int]]) -> None:
     """From now on the database refuses external_ref 'poison'."""
     admin.execute(

@@ -340,4 +340,6 @@ def test_no_method_of_the_contract_changes_or_removes_a_record() -> None:
         "FreezeAccount",
         "UnfreezeAccount",
         "CloseAccount",
+        # A row that tells of the records.
+        "RunTrialBalance",
     }
