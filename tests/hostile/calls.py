@@ -90,8 +90,20 @@ class Calls:
     def UpdateAccount(self) -> Message:
         # It has none: what changes nothing is answered whatever the version.
         return accounts_pb.UpdateAccountRequest(
-            ledger=self._ledger(), name="other", version=1, update_mask=FieldMask(paths=["metadata"])
+            ledger=self._ledger(),
+            name=f"idle:{self._side}",
+            version=1,
+            update_mask=FieldMask(paths=["metadata"]),
         )
+
+    def FreezeAccount(self) -> Message:
+        return accounts_pb.FreezeAccountRequest(ledger=self._ledger(), name=f"idle:{self._side}")
+
+    def UnfreezeAccount(self) -> Message:
+        return accounts_pb.UnfreezeAccountRequest(ledger=self._ledger(), name=f"idle:{self._side}")
+
+    def CloseAccount(self) -> Message:
+        return accounts_pb.CloseAccountRequest(ledger=self._ledger(), name=f"gone:{self._side}")
 
     def CreateLedger(self) -> Message:
         number = self._draw.randrange(_NAMES // 10)

@@ -78,6 +78,10 @@ def _fill(teller: Teller) -> None:
     # As much as fits comes to stand here: the next post of it overflows.
     teller.open_account("peak", nouns.ACCOUNT_TYPE_ASSET)
     teller.open_account("abyss", nouns.ACCOUNT_TYPE_REVENUE)
+    for side in ("valid", "bent"):
+        # Nothing is posted to them, so it harms nobody that they are frozen, or closed for good.
+        teller.open_account(f"idle:{side}")
+        teller.open_account(f"gone:{side}")
     for number in range(ORIGINS):
         for side in ("valid", "bent"):
             teller.post("cash", "sales", 100 + number, f"{side}-origin-{number}")
