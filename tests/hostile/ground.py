@@ -1,4 +1,4 @@
-"""The books that hostile calls are made on: two ledgers with balances, and a vault that is never named.
+"""The books that hostile calls are made on: ledgers with balances, and a vault that is never named.
 
 What the vault's records hold is secret: its canaries must be found in no answer. Its
 keys, account names and page tokens are the dictionary of those who try other ledgers.
@@ -17,6 +17,8 @@ from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 
 LEDGERS = ("fuzz:a", "fuzz:b")
+# What is bent may shut any account of it: nobody who must succeed comes here.
+SHUT = "fuzz:shut"
 ORIGINS = 12
 _PATIENCE_S = 60.0
 
@@ -43,7 +45,7 @@ def opened(server: Serving, seed: str) -> Ground:
     canary = secret_of(seed)
     vault = Teller.open(server, f"vault:{canary[-8:]}")
     _fill_vault(vault, canary)
-    for name in LEDGERS:
+    for name in (*LEDGERS, SHUT):
         _fill(Teller.open(server, name))
     first = Teller(server, LEDGERS[0])
     tokens = {
