@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns_pb
@@ -18,6 +19,9 @@ from ledger_server.domain.accounts import (
 from ledger_server.rpc import limits
 from ledger_server.rpc.requests import Form
 
+StatusRequest: TypeAlias = (
+    accounts_pb.FreezeAccountRequest | accounts_pb.UnfreezeAccountRequest | accounts_pb.CloseAccountRequest
+)
 # What update_mask may name.
 _PARTS = frozenset({"limits", "metadata"})
 
@@ -63,12 +67,7 @@ def update_draft(
 
 
 def status_draft(
-    request: accounts_pb.FreezeAccountRequest
-    | accounts_pb.UnfreezeAccountRequest
-    | accounts_pb.CloseAccountRequest,
-    status: AccountStatus,
-    created_by: str,
-    form: Form,
+    request: StatusRequest, status: AccountStatus, created_by: str, form: Form
 ) -> AccountChangeDraft:
     """What freezes, unfreezes or closes an account. Raises InvalidRequest."""
     name = form.account(request.name, "name")

@@ -79,11 +79,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         self, request: pb.FreezeAccountRequest, context: grpc.ServicerContext
     ) -> pb.FreezeAccountResponse:
         """Lets nothing be posted to an account."""
-        form = Form()
-        ledger = form.ledger(request.ledger)
-        by = principal(context)
-        draft = account_requests.status_draft(request, AccountStatus.FROZEN, by, form)
-        frozen, replayed = self._change(ledger, draft, context)
+        frozen, replayed = self._set_status(request, AccountStatus.FROZEN, context)
         return pb.FreezeAccountResponse(
             account=responses.account(frozen), hash=frozen.hash, replayed=replayed
         )
@@ -93,11 +89,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         self, request: pb.UnfreezeAccountRequest, context: grpc.ServicerContext
     ) -> pb.UnfreezeAccountResponse:
         """Lets a frozen account be posted to again."""
-        form = Form()
-        ledger = form.ledger(request.ledger)
-        by = principal(context)
-        draft = account_requests.status_draft(request, AccountStatus.OPEN, by, form)
-        opened, replayed = self._change(ledger, draft, context)
+        opened, replayed = self._set_status(request, AccountStatus.OPEN, context)
         return pb.UnfreezeAccountResponse(
             account=responses.account(opened), hash=opened.hash, replayed=replayed
         )
@@ -107,11 +99,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         self, request: pb.CloseAccountRequest, context: grpc.ServicerContext
     ) -> pb.CloseAccountResponse:
         """Closes an account for good."""
-        form = Form()
-        ledger = form.ledger(request.ledger)
-        by = principal(context)
-        draft = account_requests.status_draft(request, AccountStatus.CLOSED, by, form)
-        closed, replayed = self._change(ledger, draft, context)
+        closed, replayed = self._set_status(request, AccountStatus.CLOSED, context)
         return pb.CloseAccountResponse(account=responses.account(closed), hash=closed.hash, replayed=replayed)
 
     @answering
@@ -164,6 +152,15 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         if has_more:
             answer.next_page_token = page_token(request, at, answer.accounts[-1].name)
         return answer
+
+    def _set_status(
+        self, request: account_requests.StatusRequest, status: AccountStatus, context: grpc.ServicerContext
+    ) -> tuple[AccountVersion, bool]:
+        """The account as it is then, and whether it was so already. Raises refusals."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        draft = account_requests.status_draft(request, status, principal(context), form)
+        return self._change(ledger, draft, context)
 
     def _change(
         self, ledger: str, draft: AccountChangeDraft, context: grpc.ServicerContext

@@ -39,6 +39,7 @@ from ledger_server.domain.refusals import (
     ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, TemplateDraft
+from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
@@ -57,9 +58,6 @@ from ledger_server.store.posting import Batch, LaneSession
 
 _log = logging.getLogger(__name__)
 
-# Another writer can win this often in a row before the caller is told; with the
-# lane lock held it takes a bug or a failing database to come near it.
-ATTEMPTS_MAX = 8
 # A dead backend of ours may hold the lane lock; it is ended after this long.
 RESOLVE_WAIT_S = 5.0
 RESOLVE_ATTEMPTS_MAX = 6
@@ -205,7 +203,7 @@ class Committer:
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
                 turn.wait()
-                time.sleep(random.uniform(0, 0.002 * 2**attempt))
+                back_off(attempt)
             try:
                 return self._attempt(turn, ledger_id, work, asked)
             except HeadMoved:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
 
 from ledger_server.domain.accounts import (
@@ -30,11 +28,12 @@ from ledger_server.domain.refusals import (
     ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
+from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
 from ledger_server.service.daily_runs import DailyRuns
 from ledger_server.service.denials import Denials
-from ledger_server.service.group_commit import ATTEMPTS_MAX, Committer, PostingPlace
+from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.memberships import Memberships
 from ledger_server.service.reads import Reads
@@ -202,7 +201,8 @@ class Ledgers:
     def _open_ledger(self, draft: LedgerDraft, caller: Caller | None) -> LedgerRecord | None:
         """Opens a ledger, again where others won; None where the name is taken."""
         for attempt in range(ATTEMPTS_MAX):
-            time.sleep(random.uniform(0, 0.002 * 2**attempt) if attempt else 0)
+            if attempt:
+                back_off(attempt)
             try:
                 return open_ledger(self.database, draft, caller)
             except NotCommitted as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from credentials import AUDIENCE, ISSUER, Signer, write_key_set
-from hostile.ground import CHARTED, LEDGERS
+from hostile.ground import CHARTED, LEDGERS, SHUT
 from hostile.methods import Method
 from ledger.v1 import member_service_pb2 as members_pb
 from ledger.v1 import member_service_pb2_grpc
@@ -46,7 +46,7 @@ def caller(draw: Random, method: Method) -> str:
 def enrol(server: Serving) -> None:
     """Makes them members of the ledgers, at a server that asks nobody."""
     members = member_service_pb2_grpc.MemberServiceStub(server.channel)
-    for ledger in (*LEDGERS, *CHARTED.values()):
+    for ledger in (*LEDGERS, SHUT, *CHARTED.values()):
         for name, roles in ROLES.items():
             request = members_pb.AddMemberRequest(
                 ledger=ledger, principal=f"jwt:{name}", roles=[int(role) for role in roles]

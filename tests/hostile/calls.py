@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hostile.anything import anything
-from hostile.ground import CHARTED, LEDGERS, ORIGINS, Ground
+from hostile.ground import CHARTED, LEDGERS, ORIGINS, SHUT, Ground
 from hostile.methods import METHODS, Method
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
@@ -95,8 +95,20 @@ class Calls:
     def UpdateAccount(self) -> Message:
         # It has none: what changes nothing is answered whatever the version.
         return accounts_pb.UpdateAccountRequest(
-            ledger=self._ledger(), name="other", version=1, update_mask=FieldMask(paths=["metadata"])
+            ledger=self._changed(),
+            name=f"idle:{self._side}",
+            version=1,
+            update_mask=FieldMask(paths=["metadata"]),
         )
+
+    def FreezeAccount(self) -> Message:
+        return accounts_pb.FreezeAccountRequest(ledger=self._changed(), name=f"idle:{self._side}")
+
+    def UnfreezeAccount(self) -> Message:
+        return accounts_pb.UnfreezeAccountRequest(ledger=self._changed(), name=f"idle:{self._side}")
+
+    def CloseAccount(self) -> Message:
+        return accounts_pb.CloseAccountRequest(ledger=self._changed(), name=f"gone:{self._side}")
 
     def CreateLedger(self) -> Message:
         number = self._draw.randrange(_NAMES // 10)
@@ -270,6 +282,10 @@ class Calls:
 
     def _ledger(self) -> str:
         return self._draw.choice(LEDGERS)
+
+    def _changed(self) -> str:
+        """Where accounts are changed: a bent name may be that of one that others need."""
+        return self._ledger() if self._side == "valid" else SHUT
 
     def _post(self) -> dict[str, Any]:
         """A post's fields, the same for the same key; money comes in, or is spent by bent callers only."""

@@ -1,4 +1,4 @@
-"""The books that hostile calls are made on: two ledgers with balances, and a vault that is never named.
+"""The books that hostile calls are made on: ledgers with balances, and a vault that is never named.
 
 What the vault's records hold is secret: its canaries must be found in no answer. Its
 keys, account names and page tokens are the dictionary of those who try other ledgers.
@@ -24,6 +24,8 @@ from ledger_server.domain.templates import EntryPattern, Group, Template
 LEDGERS = ("fuzz:a", "fuzz:b")
 # Each side applies its chart to one of its own, so that none takes away what a valid call needs.
 CHARTED = {"valid": "fuzz:c", "bent": "fuzz:d"}
+# What is bent may shut any account of it: nobody who must succeed comes here.
+SHUT = "fuzz:shut"
 ORIGINS = 12
 SPLIT = Template(
     "split",
@@ -63,7 +65,7 @@ def opened(server: Serving, seed: str) -> Ground:
     canary = secret_of(seed)
     vault = Teller.open(server, f"vault:{canary[-8:]}")
     _fill_vault(vault, canary)
-    for name in LEDGERS:
+    for name in (*LEDGERS, SHUT):
         _fill(Teller.open(server, name))
         # A chart that judges nothing, and has a template.
         Teller(server, name).apply_chart(chart_with(SPLIT))
@@ -102,6 +104,10 @@ def _fill(teller: Teller) -> None:
     # As much as fits comes to stand here: the next post of it overflows.
     teller.open_account("peak", nouns.ACCOUNT_TYPE_ASSET)
     teller.open_account("abyss", nouns.ACCOUNT_TYPE_REVENUE)
+    for side in ("valid", "bent"):
+        # Nothing is posted to them, so it harms nobody that they are frozen, or closed for good.
+        teller.open_account(f"idle:{side}")
+        teller.open_account(f"gone:{side}")
     for number in range(ORIGINS):
         for side in ("valid", "bent"):
             teller.post("cash", "sales", 100 + number, f"{side}-origin-{number}")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,6 +101,24 @@ def is_stopping(lanes: Lanes[Numbered]) -> bool:
     except ShuttingDown:
         return True
     return False
+
+
+@contextmanager
+def joined_at_each_moment(
+    monkeypatch: pytest.MonkeyPatch, clerk: Clerk, **bounds: Any
+) -> Iterator[tuple[Lanes[Numbered], list[Numbered]]]:
+    """Lanes in which somebody comes whenever a worker gives others a moment; and who has come."""
+    came: list[Numbered] = []
+
+    def let_one_come(seconds: float) -> None:
+        assert seconds == 0
+        if len(came) < 6:
+            came.append(Numbered(len(came)))
+            lanes.submit("a", came[-1])
+
+    with lanes_of(clerk, **bounds) as lanes:
+        monkeypatch.setattr("ledger_server.service.lanes.time", SimpleNamespace(sleep=let_one_come))
+        yield lanes, came
 
 
 def occupied(lanes: Lanes[Numbered], clerk: Clerk, ledger: str = "a") -> Numbered:
@@ -249,3 +268,27 @@ def test_a_turn_that_begins_early_enters_after_the_one_before_has_left() -> None
 
     assert not passed
     assert [numbers for _, numbers in clerk.served] == [[1], [2]]
+
+
+def test_a_turn_waits_while_somebody_comes_and_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    clerk = Clerk()
+    with joined_at_each_moment(monkeypatch, clerk, moments_max=3) as (lanes, came):
+        lanes.submit("a", Numbered(9))
+        clerk.let_all_go_on()
+        until(lambda: bool(clerk.served))
+        answers_of(list(came))
+
+    assert clerk.served[0] == ("a", [9, 0, 1, 2])
+
+
+def test_whoever_comes_meanwhile_is_weighed_with_those_who_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clerk = Clerk()
+    with joined_at_each_moment(monkeypatch, clerk, moments_max=8, weight_max=2) as (lanes, came):
+        lanes.submit("a", Numbered(9))
+        clerk.let_all_go_on()
+        until(lambda: len(came) == 6 and all(place.is_settled for place in came))
+
+    assert max(len(numbers) for _, numbers in clerk.served) == 2
+    assert [number for _, numbers in clerk.served for number in numbers] == [9, 0, 1, 2, 3, 4, 5]

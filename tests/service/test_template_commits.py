@@ -9,12 +9,12 @@ from functools import partialmethod
 import pytest
 from callers import Refused, Teller, together, unsound
 from clusters import Database
-from edited_journals import proven
 from faults import Faulty, faulty_server
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from sample_templates import line, moving, parameters
 from serving import serving
+from tampered import proven
 from template_calls import chart_with, lines_of, operation_by, post_by
 
 from ledger_server.domain.parameters import Parameter, ParameterType

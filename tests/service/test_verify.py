@@ -19,6 +19,7 @@ from ledger.v1 import ledger_service_pb2 as pb
 from psycopg import sql
 from psycopg.rows import dict_row
 from serving import serving
+from tampered import proven
 
 from ledger_server.domain import chain, posting
 from ledger_server.service.verify import BadRecord, Proof, prove
@@ -72,16 +73,6 @@ def ledger_id(database: Database, name: str) -> int:
         row = connection.execute("select ledger_id from ledger.directory where name = %s", [name]).fetchone()
         assert row is not None
         return int(row[0])
-
-
-def proven(database: Database, name: str) -> Proof | BadRecord:
-    """What `verify` says, read as ledger_app."""
-    with reading_journals(database.app_url, name) as journals:
-        (journal,) = journals
-        try:
-            return prove(journal)
-        except BadRecord as bad:
-            return bad
 
 
 def broken_at(database: Database, name: str) -> int:

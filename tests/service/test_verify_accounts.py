@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from callers import Teller, unsound
 from clusters import Database
-from edited_journals import proven, unchecked, undone
 from ledger.v1 import ledger_pb2 as nouns
+from tampered import proven, unchecked, undone
 
 from ledger_server.service.verify import BadRecord, Proof
 

@@ -7,7 +7,7 @@ import pytest
 from callers import Teller, lines, unsound
 from charts import SALE, TILLS, USERS, chart, kind
 from clusters import Database
-from edited_journals import proven, unchecked, undone
+from tampered import proven, unchecked, undone
 
 from ledger_server.domain.chain import details_digest
 from ledger_server.service.verify import BadRecord, Proof

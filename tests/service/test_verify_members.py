@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from callers import Teller, unsound
 from clusters import Database
-from edited_journals import proven, unchecked, undone
 from ledger.v1 import member_service_pb2 as pb
 from ledger.v1 import member_service_pb2_grpc
+from tampered import proven, unchecked, undone
 
 from ledger_server.service.verify import BadRecord, Proof
 

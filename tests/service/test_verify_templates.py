@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from callers import Teller, unsound
 from clusters import Database
-from edited_journals import proven, unchecked, undone
 from ledger.v1 import ledger_pb2 as nouns
 from sample_templates import ANN, BONUS, SPLIT, TOP_UP, parameters
+from tampered import proven, unchecked, undone
 from template_calls import chart_with, post_by
 
 from ledger_server.domain.chain import details_digest

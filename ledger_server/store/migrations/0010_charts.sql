@@ -42,7 +42,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
         if new.sequence <> 1 or new.moved_from <> 0 or new.filled <> 0 or new.owing_from is not null
-            or new.account_id_max <> 0 or new.asset_id_max <> 0 or new.has_limits or new.chart_version <> 0
+            or new.account_id_max <> 0 or new.asset_id_max <> 0
+            or new.has_limits or new.has_shut or new.chart_version <> 0
         then
             raise exception 'a ledger starts at sequence 1'
                 using errcode = '23514', constraint = 'head_starts_at_one', table = 'heads';

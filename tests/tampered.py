@@ -1,4 +1,4 @@
-"""Journals that are edited behind the service's back, and what `verify` says of them."""
+"""Rows changed behind every fence and put back, and what `verify` says of them."""
 
 from __future__ import annotations
 
