@@ -80,6 +80,7 @@ class Accounts:
     def judge_preconditions(self, book: Fields, conditions: list[Fields]) -> None:
         """What must be so before a post, in order."""
         for index, (kind, said) in enumerate(next(iter(one.items())) for one in conditions):
+            book = self.before(book, kind, said["account"])
             standing, facts = self.known(book, "account", said["account"]), {"precondition": index}
             facts |= {"account": said["account"], "sequence": book["head"]}
             if kind == "account_version":
@@ -93,6 +94,10 @@ class Accounts:
             bounds = {end: said[end] for end in ("min", "max") if end in said}
             held = {"asset": said["asset"], "balance": balance}
             refuse(not low <= balance <= high, "PRECONDITION_FAILED", **facts, **held, **bounds)
+
+    def before(self, book: Fields, _kind: str, _account: str) -> Fields:
+        """The book that a condition on an account looks at."""
+        return book
 
     def accounts_at(self, book: Fields, at: int) -> list[Fields]:
         """Every account as it stood right after a record."""

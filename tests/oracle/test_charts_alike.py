@@ -91,6 +91,16 @@ def test_posts_under_a_chart_are_alike(cluster: Cluster) -> None:
             post("cash", "users:1", **keyed),
             post("cash", "users:2", "101", kind="bill"),
             post("users:2", "cash", kind="bill"),
+            # An account that nobody opened has nothing, and no version.
+            *(
+                post("cash", "users:2", kind="bill", preconditions=[one], validate_only=True)
+                for one in (
+                    {"balance": {"account": "users:2", "asset": "USD", "max": "0"}},
+                    {"balance": {"account": "users:2", "asset": "USD", "min": "1"}},
+                    {"balance": {"account": "users:x", "asset": "USD", "max": "0"}},
+                    {"account_version": {"account": "users:2", "version": 1}},
+                )
+            ),
             post("cash", "users:2", kind="bill", validate_only=True),
             balance("users:2"),
             post("cash", "users:2", kind="bill"),
