@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import itemgetter
 
 from oracle.forms import ABSENT, Fields, agree, refuse
@@ -63,6 +64,7 @@ class Accounts:
         self.judge_open(standing, but_frozen=True)
         stale = q["version"] not in (0, standing["version"])
         refuse(stale, "VERSION_MISMATCH", account=name, version=standing["version"])
+        self.judge_limits(book, name, q["limits"] if "limits" in parts else ())
         for limit in q["limits"] if "limits" in parts else ():
             self.known(book, "asset", limit["asset"])
         for asset in sorted(book["assets"]) if method == "CloseAccount" else ():
@@ -94,6 +96,9 @@ class Accounts:
             bounds = {end: said[end] for end in ("min", "max") if end in said}
             held = {"asset": said["asset"], "balance": balance}
             refuse(not low <= balance <= high, "PRECONDITION_FAILED", **facts, **held, **bounds)
+
+    def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
+        """An account may have limits in every asset."""
 
     def before(self, book: Fields, _kind: str, _account: str) -> Fields:
         """The book that a condition on an account looks at."""

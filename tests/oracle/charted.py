@@ -6,7 +6,7 @@ Charts are taken as they come: what is wrong with the form of one is tried elsew
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -168,6 +168,12 @@ class Charted(Reference):
                 }
                 opened[name] = given | {"version": 1, "status": OPEN, "metadata": {}, "sequence": 0}
         return opened
+
+    def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
+        """Limits in the assets of its family only, where it has one."""
+        family = family_of(self.chart(book), account)
+        foreign = family and family["assets"] and {one["asset"] for one in limits} - {*family["assets"]}
+        refuse(foreign, "VALIDATION_FAILED", ("limits",))
 
     def before(self, book: Fields, kind: str, account: str) -> Fields:
         """Without what the post opens; what a family has and nobody opened is at zero."""
