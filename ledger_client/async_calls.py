@@ -16,6 +16,7 @@ from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger.v1.member_service_pb2_grpc import MemberServiceStub
+from ledger.v1.report_service_pb2_grpc import ReportServiceStub
 
 from ledger_client.asks import Ask
 from ledger_client.async_posting import AsyncPosting
@@ -35,8 +36,8 @@ AnswerT = TypeVar("AnswerT")
 class AsyncCalls:
     """The services behind one or several asyncio channels, on the event loop it is made in.
 
-    `ledger`, `accounts`, `admin`, `charts`, `api_keys`, `members` and `audits` are the generated
-    stubs: give one of their methods to `call`. Posts are spread over all channels, other
+    `ledger`, `accounts`, `admin`, `charts`, `reports`, `api_keys`, `members` and `audits` are the
+    generated stubs: give one of their methods to `call`. Posts are spread over all channels, other
     calls take the first.
     """
 
@@ -66,6 +67,7 @@ class AsyncCalls:
         self.api_keys = APIKeyServiceStub(channel)
         self.members = MemberServiceStub(channel)
         self.charts = ChartServiceStub(channel)
+        self.reports = ReportServiceStub(channel)
         self.audits = AuditServiceStub(channel)
 
     async def call(

@@ -16,6 +16,7 @@ from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger.v1.member_service_pb2_grpc import MemberServiceStub
+from ledger.v1.report_service_pb2_grpc import ReportServiceStub
 
 from ledger_client.asks import Ask
 from ledger_client.credentials import own_metadata
@@ -64,9 +65,10 @@ PageResponseT = TypeVar("PageResponseT", bound=_PageResponse)
 class Calls:
     """The services behind one or several channels; safe to share between threads.
 
-    `ledger`, `accounts`, `admin`, `charts`, `api_keys`, `members` and `audits` are the generated
-    stubs: give one of their methods to `call` or `pages`. Posts are spread over all channels, other calls
-    take the first. `metadata` goes with every call. `clock`, `sleep` and `later` have seconds of one time.
+    `ledger`, `accounts`, `admin`, `charts`, `reports`, `api_keys`, `members` and `audits` are the
+    generated stubs: give one of their methods to `call` or `pages`. Posts are spread over all
+    channels, other calls take the first. `metadata` goes with every call. `clock`, `sleep` and
+    `later` have seconds of one time.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Calls:
         self.api_keys = APIKeyServiceStub(channel)
         self.members = MemberServiceStub(channel)
         self.charts = ChartServiceStub(channel)
+        self.reports = ReportServiceStub(channel)
         self.audits = AuditServiceStub(channel)
 
     def call(

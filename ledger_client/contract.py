@@ -8,4 +8,5 @@ from ledger.v1.ledger_admin_service_pb2 import *  # noqa: F403
 from ledger.v1.ledger_pb2 import *  # noqa: F403
 from ledger.v1.ledger_service_pb2 import *  # noqa: F403
 from ledger.v1.member_service_pb2 import *  # noqa: F403
+from ledger.v1.report_service_pb2 import *  # noqa: F403
 from ledger.v1.template_pb2 import *  # noqa: F403

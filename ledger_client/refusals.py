@@ -18,7 +18,8 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached
-    │   ├── ClientUpgradeRequired   ├── LastTenantAdmin      └── ChartConflict
+    │   ├── ClientUpgradeRequired   ├── LastTenantAdmin      ├── ChartConflict
+    │   └── TooManyEntries
     ├── AmountOverflow
     ├── NotPermitted ─ who asks may not, or is not known
     │   ├── CredentialsMissing      ├── CredentialsInvalid
@@ -295,6 +296,10 @@ class ClientUpgradeRequired(Precondition):
 
 class ChartConflict(Precondition):
     """What is recorded contradicts the chart; the violations are the first of the offenders."""
+
+
+class TooManyEntries(Precondition):
+    """A report would have to examine more than one call may; the facts name the account or prefix."""
 
 
 class LastTenantAdmin(Precondition):

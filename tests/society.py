@@ -19,6 +19,7 @@ from ledger.v1 import (
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2_grpc,
     member_service_pb2_grpc,
+    report_service_pb2_grpc,
 )
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
@@ -67,6 +68,7 @@ class Person(Serving):
     charts: chart_service_pb2_grpc.ChartServiceStub
     audits: audit_service_pb2_grpc.AuditServiceStub
     api_keys: api_key_service_pb2_grpc.APIKeyServiceStub
+    reports: report_service_pb2_grpc.ReportServiceStub
 
     def add(
         self, ledger: str, principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0
@@ -117,6 +119,7 @@ class Society:
             chart_service_pb2_grpc.ChartServiceStub(channel),
             audit_service_pb2_grpc.AuditServiceStub(channel),
             api_key_service_pb2_grpc.APIKeyServiceStub(channel),
+            report_service_pb2_grpc.ReportServiceStub(channel),
         )
 
     def ledger(self, name: str = "") -> tuple[str, Person]:

@@ -15,6 +15,7 @@ from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from society import Person
 
 from ledger_server.domain.members import Role
@@ -100,6 +101,12 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
             charts_pb.ApplyChartRequest(ledger=ledger, chart=charts_pb.Chart(kinds=[kind]))
         ),
         "ChartService.GetChart": lambda p: p.charts.GetChart(charts_pb.GetChartRequest(ledger=ledger)),
+        "ReportService.ListOverdueBalances": lambda p: p.reports.ListOverdueBalances(
+            report_pb.ListOverdueBalancesRequest(ledger=ledger, account="cash", asset="USD")
+        ),
+        "ReportService.ListCharges": lambda p: p.reports.ListCharges(
+            report_pb.ListChargesRequest(ledger=ledger, account="cash", asset="USD")
+        ),
         "MemberService.AddMember": lambda p: p.add(ledger, "jwt:new", Role.READER),
         "MemberService.RemoveMember": lambda p: p.remove(ledger, "jwt:nobody"),
         "MemberService.ListMembers": lambda p: p.members.ListMembers(

@@ -22,6 +22,7 @@ from ledger.v1 import (
     ledger_admin_service_pb2,
     ledger_service_pb2,
     member_service_pb2,
+    report_service_pb2,
 )
 
 from ledger_server import __version__
@@ -36,6 +37,7 @@ from ledger_server.rpc.chart_servicer import ChartServicer
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer
 from ledger_server.rpc.ledger_servicer import LedgerServicer
 from ledger_server.rpc.member_servicer import MemberServicer
+from ledger_server.rpc.report_servicer import ReportServicer
 from ledger_server.store.migrate import read_migrations
 
 TREE = Path(__file__).resolve().parent.parent
@@ -44,6 +46,7 @@ SERVICERS = {
     AccountServicer: account_service_pb2.DESCRIPTOR.services_by_name["AccountService"],
     LedgerAdminServicer: ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"],
     ChartServicer: chart_service_pb2.DESCRIPTOR.services_by_name["ChartService"],
+    ReportServicer: report_service_pb2.DESCRIPTOR.services_by_name["ReportService"],
     APIKeyServicer: api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"],
     MemberServicer: member_service_pb2.DESCRIPTOR.services_by_name["MemberService"],
     AuditServicer: audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],

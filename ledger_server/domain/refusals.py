@@ -20,7 +20,7 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
-    │   ├── ClientUpgradeRequired   └── ChartConflict
+    │   ├── ClientUpgradeRequired   ├── ChartConflict        └── TooManyEntries
     ├── AmountOverflow
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
@@ -315,6 +315,12 @@ class ChartConflict(Precondition):
     """What is recorded contradicts the chart, or what is asked does."""
 
     reason = "CHART_CONFLICT"
+
+
+class TooManyEntries(Precondition):
+    """A report would have to examine more entries or accounts than one call may."""
+
+    reason = "TOO_MANY_ENTRIES"
 
 
 class AmountOverflow(Refusal):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger_server.domain import charts, names, parameters
+from ledger_server.domain import charts, names, overdue, parameters
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import EXAMINED_MAX
@@ -77,6 +77,9 @@ PUBLISHED: dict[str, int] = {
     "page_bytes_max": PAGE_BYTES_MAX,
     "answer_bytes_max": ANSWER_BYTES_MAX,
     "transactions_examined_max": EXAMINED_MAX,
+    "overdue_days_max": overdue.DAYS_MAX,
+    "overdue_accounts_examined_max": overdue.ACCOUNTS_MAX,
+    "overdue_entries_examined_max": overdue.ENTRIES_MAX,
     "trial_balance_runs_in_flight_max": RUNS_IN_FLIGHT_MAX,
     "offending_sequences_per_run_max": OFFENDING_MAX,
     "amount_digits_max": DIGITS_MAX,

@@ -78,6 +78,8 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerAdminService.GetServerInfo": Anybody(behind_door=True),
     "ledger.v1.ChartService.ApplyChart": _KEEP_CHART,
     "ledger.v1.ChartService.GetChart": InLedger((Permission.SEE_LEDGER,)),
+    "ledger.v1.ReportService.ListOverdueBalances": _READ,
+    "ledger.v1.ReportService.ListCharges": _READ,
     "ledger.v1.MemberService.AddMember": _MANAGE_MEMBERS,
     "ledger.v1.MemberService.RemoveMember": _MANAGE_MEMBERS,
     "ledger.v1.MemberService.ListMembers": InLedger((Permission.LIST_MEMBERS,)),

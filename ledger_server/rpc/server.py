@@ -23,6 +23,8 @@ from ledger.v1 import (
     ledger_service_pb2_grpc,
     member_service_pb2,
     member_service_pb2_grpc,
+    report_service_pb2,
+    report_service_pb2_grpc,
 )
 
 from ledger_server.rpc import transport
@@ -37,6 +39,7 @@ from ledger_server.rpc.interceptors.client_versions import ClientVersions
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
 from ledger_server.rpc.member_servicer import MemberServicer
+from ledger_server.rpc.report_servicer import ReportServicer
 from ledger_server.rpc.server_certificate import ServerCertificate
 from ledger_server.service.api_keys import APIKeys
 from ledger_server.service.ledger import Ledgers
@@ -46,6 +49,7 @@ SERVICES = (
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
     chart_service_pb2.DESCRIPTOR.services_by_name["ChartService"].full_name,
+    report_service_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name,
     api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
@@ -155,6 +159,9 @@ class Server:
             LedgerAdminServicer(ledgers, info, door), self._server
         )
         chart_service_pb2_grpc.add_ChartServiceServicer_to_server(ChartServicer(ledgers, door), self._server)
+        report_service_pb2_grpc.add_ReportServiceServicer_to_server(
+            ReportServicer(ledgers, door), self._server
+        )
         api_key_service_pb2_grpc.add_APIKeyServiceServicer_to_server(
             APIKeyServicer(api_keys, door), self._server
         )

@@ -36,6 +36,7 @@ from ledger_server.service.denials import Denials
 from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.memberships import Memberships
+from ledger_server.service.overdue import OverdueReads
 from ledger_server.service.reads import Reads
 from ledger_server.service.tenures import Tenures
 from ledger_server.service.trial_balance_runs import TrialBalanceRuns
@@ -79,6 +80,7 @@ class Ledgers:
         self.denials = Denials(database)
         self.trial_balances = TrialBalances(self.reads, self._checkpointer.note)
         self.trial_balance_runs = TrialBalanceRuns(self.reads)
+        self.overdue = OverdueReads(self.reads)
         self._daily_runs = DailyRuns(database) if daily_trial_balance else None
 
     def start(self) -> None:

@@ -26,6 +26,7 @@ from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from ledger.v1 import template_pb2 as templates_pb
 from template_calls import use
 
@@ -245,6 +246,27 @@ class Calls:
     def ListAssets(self) -> Message:
         token = self._draw.choice(["", self._ground.tokens["ListAssets"]])
         return admin_pb.ListAssetsRequest(ledger=LEDGERS[0], page_token=token)
+
+    def ListOverdueBalances(self) -> Message:
+        return report_pb.ListOverdueBalancesRequest(
+            ledger=self._ledger(),
+            account_prefix="customers",
+            asset=self._draw.choice(["USD", "EUR"]),
+            days=self._draw.choice([0, 30, 3_650]),
+            as_of={"seconds": self._draw.choice([0, 1_800_000_000, 4_000_000_000])},
+            at_sequence=self._draw.choice([0, 30]),
+            order=self._draw.choice(report_pb.OverdueOrder.values()),
+            page_size=self._draw.choice([0, 1, 50]),
+        )
+
+    def ListCharges(self) -> Message:
+        return report_pb.ListChargesRequest(
+            ledger=self._ledger(),
+            account=self._draw.choice(_ACCOUNTS),
+            asset="USD",
+            unpaid_only=self._draw.random() < 0.5,
+            page_size=self._draw.choice([0, 1, 50]),
+        )
 
     def ListMembers(self) -> Message:
         return members_pb.ListMembersRequest(ledger=self._ledger(), page_size=self._draw.choice([0, 1, 50]))

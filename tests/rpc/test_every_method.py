@@ -16,12 +16,15 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import report_service_pb2 as report_pb
+from ledger.v1 import report_service_pb2_grpc
 from serving import Serving
 from statuses import told
 
 from ledger_server.rpc.account_servicer import AccountServicer
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
+from ledger_server.rpc.report_servicer import ReportServicer
 from ledger_server.rpc.status import CODES
 from ledger_server.service.ledger import Ledgers
 from ledger_server.store.database import Database as OpenedDatabase
@@ -32,6 +35,7 @@ SERVICES = {
         pb.DESCRIPTOR.services_by_name["LedgerService"],
         accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
         admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
+        report_pb.DESCRIPTOR.services_by_name["ReportService"],
     )
 }
 BOOK = "acme:books"
@@ -51,7 +55,12 @@ class InProcess:
     """Calls servicer methods as gRPC would, without a network and without trailing metadata."""
 
     def __init__(self, ledgers: Any) -> None:
-        servicers = (LedgerServicer(ledgers), AccountServicer(ledgers), LedgerAdminServicer(ledgers, INFO))
+        servicers = (
+            LedgerServicer(ledgers),
+            AccountServicer(ledgers),
+            LedgerAdminServicer(ledgers, INFO),
+            ReportServicer(ledgers),
+        )
         table = dict(zip(SERVICES.values(), servicers, strict=True))
         self._server = grpc_testing.server_from_dictionary(table, grpc_testing.strict_real_time())
 
@@ -84,6 +93,7 @@ class OverLoopback:
             "LedgerService": self.server.ledgers,
             "AccountService": self.server.accounts,
             "LedgerAdminService": self.server.admin,
+            "ReportService": report_service_pb2_grpc.ReportServiceStub(self.server.channel),
         }
         return getattr(stubs[service], name)(request, timeout=30)
 
@@ -240,6 +250,23 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         "LedgerService.ListTrialBalanceRuns",
         pb.ListTrialBalanceRunsRequest(ledger=BOOK),
         lambda answer: all(one.status == pb.TRIAL_BALANCE_STATUS_OK for one in answer.runs),
+    ),
+    (
+        "ReportService.ListOverdueBalances",
+        report_pb.ListOverdueBalancesRequest(
+            ledger=BOOK, account="cash", asset="USD", days=0, as_of={"seconds": 253_402_300_799}
+        ),
+        lambda answer: (
+            [(one.account, one.overdue, one.balance) for one in answer.balances] == [("cash", "1250", "1250")]
+            and answer.sequence == 12
+        ),
+    ),
+    (
+        "ReportService.ListCharges",
+        report_pb.ListChargesRequest(ledger=BOOK, account="sales", asset="USD"),
+        lambda answer: (
+            [(one.sequence, one.amount, one.remaining) for one in answer.charges] == [(6, "1250", "1250")]
+        ),
     ),
     (
         "AccountService.CreateAccount",
@@ -432,6 +459,16 @@ REFUSALS: list[tuple[str, Any, str]] = [
     (
         "AccountService.GetAccount",
         accounts_pb.GetAccountRequest(ledger=BOOK, name="fresh"),
+        "ACCOUNT_NOT_FOUND",
+    ),
+    (
+        "ReportService.ListOverdueBalances",
+        report_pb.ListOverdueBalancesRequest(ledger=BOOK, asset="USD", days=-1),
+        "VALIDATION_FAILED",
+    ),
+    (
+        "ReportService.ListCharges",
+        report_pb.ListChargesRequest(ledger=BOOK, account="fresh", asset="USD"),
         "ACCOUNT_NOT_FOUND",
     ),
     (

@@ -20,6 +20,7 @@ from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from society import ROOT, Person, Society, society
 from sound_calls import requests
 
@@ -69,6 +70,8 @@ EXPECTED = """
     LedgerAdminService.GetServerInfo     x  x  x  x  x  x  x  x  x
     ChartService.ApplyChart              .  .  .  .  x  .  .  ?  n
     ChartService.GetChart                x  x  x  x  x  x  x  ?  n
+    ReportService.ListOverdueBalances    x  .  .  .  .  x  .  ?  n
+    ReportService.ListCharges            x  .  .  .  .  x  .  ?  n
     MemberService.AddMember              .  .  .  .  .  .  x  ?  n
     MemberService.RemoveMember           .  .  .  .  .  .  x  ?  n
     MemberService.ListMembers            .  .  .  .  .  x  x  ?  n
@@ -83,6 +86,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
     admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
     charts_pb.DESCRIPTOR.services_by_name["ChartService"],
+    report_pb.DESCRIPTOR.services_by_name["ReportService"],
     members_pb.DESCRIPTOR.services_by_name["MemberService"],
     keys_pb.DESCRIPTOR.services_by_name["APIKeyService"],
     audit_pb.DESCRIPTOR.services_by_name["AuditService"],

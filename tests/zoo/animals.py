@@ -12,6 +12,7 @@ from zoo import (
     of_the_lane,
     of_the_limits,
     of_the_members,
+    of_the_reports,
     of_the_rows,
     of_the_runs,
     of_the_schema,
@@ -37,5 +38,6 @@ ANIMALS = (
     *of_the_books.ANIMALS,
     *of_the_rows.ANIMALS,
     *of_the_runs.ANIMALS,
+    *of_the_reports.ANIMALS,
     *of_the_lane.ANIMALS,
 )
