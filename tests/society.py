@@ -16,6 +16,7 @@ from ledger.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
     chart_service_pb2_grpc,
+    dev_service_pb2_grpc,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2_grpc,
     member_service_pb2_grpc,
@@ -67,6 +68,7 @@ class Person(Serving):
     charts: chart_service_pb2_grpc.ChartServiceStub
     audits: audit_service_pb2_grpc.AuditServiceStub
     api_keys: api_key_service_pb2_grpc.APIKeyServiceStub
+    dev: dev_service_pb2_grpc.DevServiceStub
 
     def add(
         self, ledger: str, principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0
@@ -117,6 +119,7 @@ class Society:
             chart_service_pb2_grpc.ChartServiceStub(channel),
             audit_service_pb2_grpc.AuditServiceStub(channel),
             api_key_service_pb2_grpc.APIKeyServiceStub(channel),
+            dev_service_pb2_grpc.DevServiceStub(channel),
         )
 
     def ledger(self, name: str = "") -> tuple[str, Person]:

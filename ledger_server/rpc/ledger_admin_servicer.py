@@ -13,6 +13,7 @@ from ledger.v1 import (
     api_key_service_pb2,
     audit_service_pb2,
     chart_service_pb2,
+    dev_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
     member_service_pb2,
@@ -156,9 +157,10 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
 @cache
 def contract_digest() -> str:
     """SHA-256 of the contract's file descriptors, in order of file name."""
-    services = (ledger_service_pb2, account_service_pb2, pb, member_service_pb2, api_key_service_pb2)
+    services = (ledger_service_pb2, account_service_pb2, pb, chart_service_pb2, dev_service_pb2)
+    beside = (member_service_pb2, api_key_service_pb2, audit_service_pb2)
     files = sorted(
         (module.DESCRIPTOR.name, module.DESCRIPTOR.serialized_pb)
-        for module in (nouns_pb, *services, audit_service_pb2, chart_service_pb2, template_pb2)
+        for module in (nouns_pb, template_pb2, *services, *beside)
     )
     return sha256(b"".join(data for _, data in files)).hexdigest()

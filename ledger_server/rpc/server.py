@@ -17,6 +17,8 @@ from ledger.v1 import (
     audit_service_pb2_grpc,
     chart_service_pb2,
     chart_service_pb2_grpc,
+    dev_service_pb2,
+    dev_service_pb2_grpc,
     ledger_admin_service_pb2,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2,
@@ -30,6 +32,7 @@ from ledger_server.rpc.account_servicer import AccountServicer
 from ledger_server.rpc.api_key_servicer import APIKeyServicer
 from ledger_server.rpc.audit_servicer import AuditServicer
 from ledger_server.rpc.chart_servicer import ChartServicer
+from ledger_server.rpc.dev_servicer import DevServicer
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.health import Health
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
@@ -49,6 +52,7 @@ SERVICES = (
     api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
+    dev_service_pb2.DESCRIPTOR.services_by_name["DevService"].full_name,
 )
 # Threads that serve calls; a call waits in its lane most of the time.
 WORKERS = 256
@@ -162,6 +166,7 @@ class Server:
             MemberServicer(ledgers, door), self._server
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(ledgers, door), self._server)
+        dev_service_pb2_grpc.add_DevServiceServicer_to_server(DevServicer(ledgers, door), self._server)
         self._health = Health(SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:

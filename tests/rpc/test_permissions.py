@@ -16,6 +16,7 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -69,6 +70,10 @@ EXPECTED = """
     LedgerAdminService.GetServerInfo     x  x  x  x  x  x  x  x  x
     ChartService.ApplyChart              .  .  .  .  x  .  .  ?  n
     ChartService.GetChart                x  x  x  x  x  x  x  ?  n
+    DevService.TopUp                     .  .  .  .  .  .  .  ?  n
+    DevService.Charge                    .  .  .  .  .  .  .  ?  n
+    DevService.Bonus                     .  .  .  .  .  .  .  ?  n
+    DevService.Reversal                  .  .  .  .  .  .  .  ?  n
     MemberService.AddMember              .  .  .  .  .  .  x  ?  n
     MemberService.RemoveMember           .  .  .  .  .  .  x  ?  n
     MemberService.ListMembers            .  .  .  .  .  x  x  ?  n
@@ -86,6 +91,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     members_pb.DESCRIPTOR.services_by_name["MemberService"],
     keys_pb.DESCRIPTOR.services_by_name["APIKeyService"],
     audit_pb.DESCRIPTOR.services_by_name["AuditService"],
+    dev_pb.DESCRIPTOR.services_by_name["DevService"],
 )
 BESIDE = (
     health_pb2.DESCRIPTOR.services_by_name["Health"],
@@ -101,7 +107,8 @@ for _line in EXPECTED.strip().splitlines()[1:]:
 @pytest.fixture(scope="module")
 def people(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Society]:
     """A server that asks who calls."""
-    with society(shared_database.app_url, tmp_path_factory.mktemp("jwks")) as people:
+    folder = tmp_path_factory.mktemp("jwks")
+    with society(shared_database.app_url, folder, enabled=True, dev_endpoints_enabled=True) as people:
         yield people
 
 
