@@ -23,7 +23,8 @@
     ├── AmountOverflow
     ├── NotPermitted ─ who asks may not, or is not known
     │   ├── CredentialsMissing      ├── CredentialsInvalid
-    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
+    │   ├── RoleRequired            ├── NotAMember           ├── MembershipNarrowed
+    │   └── ForbiddenDevEndpoint
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
     ├── Exhausted
@@ -332,6 +333,10 @@ class NotAMember(NotPermitted):
 
 class MembershipNarrowed(NotPermitted):
     """The caller's membership is narrowed to accounts, and it asked for more than them."""
+
+
+class ForbiddenDevEndpoint(NotPermitted):
+    """The method is for trying things out, and the server does not offer it; the facts name the settings."""
 
 
 class Aborted(Refused):

@@ -16,6 +16,7 @@ from ledger.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
     chart_service_pb2_grpc,
+    dev_service_pb2_grpc,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2_grpc,
     member_service_pb2_grpc,
@@ -69,6 +70,7 @@ class Person(Serving):
     audits: audit_service_pb2_grpc.AuditServiceStub
     api_keys: api_key_service_pb2_grpc.APIKeyServiceStub
     reports: report_service_pb2_grpc.ReportServiceStub
+    dev: dev_service_pb2_grpc.DevServiceStub
 
     def add(
         self, ledger: str, principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0
@@ -120,6 +122,7 @@ class Society:
             audit_service_pb2_grpc.AuditServiceStub(channel),
             api_key_service_pb2_grpc.APIKeyServiceStub(channel),
             report_service_pb2_grpc.ReportServiceStub(channel),
+            dev_service_pb2_grpc.DevServiceStub(channel),
         )
 
     def ledger(self, name: str = "") -> tuple[str, Person]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from callers import lines, post_operation, transaction_name
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,6 +12,7 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -106,6 +108,18 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
         ),
         "ReportService.ListCharges": lambda p: p.reports.ListCharges(
             report_pb.ListChargesRequest(ledger=ledger, account="cash", asset="USD")
+        ),
+        "DevService.TopUp": lambda p: p.dev.TopUp(
+            dev_pb.TopUpRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1")
+        ),
+        "DevService.Charge": lambda p: p.dev.Charge(
+            dev_pb.ChargeRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1")
+        ),
+        "DevService.Bonus": lambda p: p.dev.Bonus(
+            dev_pb.BonusRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1", reason="a gift")
+        ),
+        "DevService.Reversal": lambda p: p.dev.Reversal(
+            dev_pb.ReversalRequest(ledger=ledger, transaction=origin)
         ),
         "MemberService.AddMember": lambda p: p.add(ledger, "jwt:new", Role.READER),
         "MemberService.RemoveMember": lambda p: p.remove(ledger, "jwt:nobody"),

@@ -25,7 +25,8 @@
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
     ├── NotPermitted ─ the caller is known, and may not
-    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
+    │   ├── RoleRequired            ├── NotAMember           ├── MembershipNarrowed
+    │   └── ForbiddenDevEndpoint
     ├── Exhausted
     │   ├── Overloaded              ├── BatchTooLarge        └── RateLimited
     ├── Unavailable
@@ -372,6 +373,12 @@ class MembershipNarrowed(NotPermitted):
     """The caller's membership is narrowed to accounts, and this is about more than them."""
 
     reason = "MEMBERSHIP_NARROWED"
+
+
+class ForbiddenDevEndpoint(NotPermitted):
+    """The method is for trying things out, and this server does not offer it, to anybody."""
+
+    reason = "FORBIDDEN_DEV_ENDPOINT"
 
 
 class Exhausted(Refusal):

@@ -17,11 +17,12 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hostile.anything import anything
-from hostile.ground import CHARTED, LEDGERS, ORIGINS, SHUT, Ground
+from hostile.ground import CHARTED, LEDGERS, ORIGINS, SHUT, USERS, Ground
 from hostile.methods import METHODS, Method
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -81,6 +82,23 @@ class Calls:
     def Reverse(self) -> Message:
         number = self._draw.randrange(ORIGINS)
         return pb.ReverseRequest(
+            ledger=self._ledger(),
+            transaction=transaction_name(f"{self._side}-origin-{number}"),
+            idempotency_key=f"{self._side}-reversal-{number}",
+        )
+
+    def TopUp(self) -> Message:
+        return dev_pb.TopUpRequest(**self._operation("topup"), note="at the till")
+
+    def Charge(self) -> Message:
+        return dev_pb.ChargeRequest(**self._operation("charge"))
+
+    def Bonus(self) -> Message:
+        return dev_pb.BonusRequest(**self._operation("bonus"), reason="a gift")
+
+    def Reversal(self) -> Message:
+        number = self._draw.randrange(ORIGINS)
+        return dev_pb.ReversalRequest(
             ledger=self._ledger(),
             transaction=transaction_name(f"{self._side}-origin-{number}"),
             idempotency_key=f"{self._side}-reversal-{number}",
@@ -342,6 +360,16 @@ class Calls:
             "metadata": {"channel": "web", "n": str(number)},
             "external_ref": f"order-{number}",
         } | ({"effective_time": {"seconds": 1_700_000_000 + number}} if number % 4 == 0 else {})
+
+    def _operation(self, name: str) -> dict[str, Any]:
+        """An operation of DevService, the same for the same key."""
+        number = self._draw.randrange(_NAMES)
+        return {
+            "ledger": self._ledger(),
+            "user_id": USERS[number % len(USERS)],
+            "amount": str(1 + number),
+            "idempotency_key": f"{self._side}-{name}-{number}" if self._draw.random() < 0.8 else "",
+        }
 
     def _account(self) -> accounts_pb.AccountDraft:
         number = self._draw.randrange(_NAMES)

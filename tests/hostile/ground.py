@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from uuid import UUID
 
 from callers import Teller, lines
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
-from sample_templates import AMOUNT
+from sample_templates import AMOUNT, BONUS, CHARGE, TOP_UP
 from serving import Serving
 from template_calls import chart_with
 
@@ -40,6 +41,8 @@ SPLIT = Template(
     kind="split",
     metadata={"why": "because {why}"},
 )
+# Customers of DevService: without bounds, so that whoever must succeed may spend.
+USERS = tuple(str(UUID(int=number)) for number in range(1, 5))
 _PATIENCE_S = 60.0
 
 
@@ -68,7 +71,7 @@ def opened(server: Serving, seed: str) -> Ground:
     for name in (*LEDGERS, SHUT):
         _fill(Teller.open(server, name))
         # A chart that judges nothing, and has a template.
-        Teller(server, name).apply_chart(chart_with(SPLIT))
+        Teller(server, name).apply_chart(chart_with(SPLIT, TOP_UP, CHARGE, BONUS))
     for name in CHARTED.values():
         Teller.open(server, name)
     first = Teller(server, LEDGERS[0])
@@ -101,6 +104,8 @@ def _fill(teller: Teller) -> None:
     for number in range(8):
         bounds = {"balance_min": "0"} | ({"balance_max": "100000"} if number % 2 else {})
         teller.open_account(f"customers:{number}", **bounds)
+    for name in ("1000", "4000", "5000", *(f"2000:{user}" for user in USERS)):
+        teller.open_account(name)
     # As much as fits comes to stand here: the next post of it overflows.
     teller.open_account("peak", nouns.ACCOUNT_TYPE_ASSET)
     teller.open_account("abyss", nouns.ACCOUNT_TYPE_REVENUE)
