@@ -14,7 +14,7 @@ import pytest
 from clusters import Cluster, Database, embedded_cluster, external_cluster
 from serving import Serving, serving
 
-CRITERIA = Path(__file__).with_name("criteria.txt")
+from tools.criteria import read_criteria
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +43,9 @@ def server(database: Database) -> Iterator[Serving]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A criterion that a test claims is one of those that exist."""
-    known = set(CRITERIA.read_text(encoding="utf-8").split())
+    known = {criterion.number for criterion in read_criteria()}
     for item in items:
         for mark in item.iter_markers("criterion"):
             for number in mark.args:
                 if number not in known:
-                    raise pytest.UsageError(f"{item.nodeid} claims {number}, which is not in {CRITERIA.name}")
+                    raise pytest.UsageError(f"{item.nodeid} claims {number}, which is not in criteria.txt")

@@ -62,7 +62,7 @@ def request(method: str, fields: Fields) -> Message:
     return kind(**_for_constructor(fields))
 
 
-def _stub(server: Serving, service: str) -> Any:
+def stub(server: Serving, service: str) -> Any:
     if service == "charts":
         return chart_service_pb2_grpc.ChartServiceStub(server.channel)
     return getattr(server, service)
@@ -188,7 +188,7 @@ class Drive:
         server = self._servers[self._turn % len(self._servers)]
         if token := fields.get("page_token"):
             fields = {**fields, "page_token": self._tokens.get(token, token)}
-        call = getattr(_stub(server, METHODS[method]), method)
+        call = getattr(stub(server, METHODS[method]), method)
         return call(request(method, fields), timeout=timeout_s)
 
     def ask(self, method: str, fields: Fields) -> Fields | Refused:

@@ -27,12 +27,16 @@ class Templated(Charted):
         """The answer to a call. Raises Refused."""
         if method != "Post" or not q.get("template"):
             return super().answer(method, q)
-        given = [field for field in NEVER if q.get(field)]
-        refuse(given, "VALIDATION_FAILED", tuple(given))
-        # Any two entries will do, where a template makes them.
-        line = {"account": "x", "amount": "1", "asset": "x"}
-        judge(method, q | {"entries": [line | {"side": 1}, line | {"side": 2}]})
+        judge_use(method, q)
         return self.by_template(self.book(q["ledger"]), ABSENT | q)
+
+    def judge_operation(self, verb: str, q: Fields) -> None:
+        (judge_use if q.get("template") else judge)(verb, q)
+
+    def operate(self, book: Fields, verb: str, q: Fields) -> Fields:
+        if not q.get("template"):
+            return super().operate(book, verb, q)
+        return self.by_template(book, ABSENT | q)
 
     def ApplyChart(self, q: Fields) -> Fields:
         """What a template makes is of a kind that the chart has, where it says what kinds there are."""
@@ -106,6 +110,15 @@ class Templated(Charted):
             if key and not q["validate_only"]:
                 book["keys"][key][0]["template"] = used
         return answer
+
+
+def judge_use(form: str, q: Fields) -> None:
+    """The form of a post that names a template: what the template makes is not the caller's to say."""
+    given = [field for field in NEVER if q.get(field)]
+    refuse(given, "VALIDATION_FAILED", tuple(given))
+    # Any two entries will do, where a template makes them.
+    line = {"account": "x", "amount": "1", "asset": "x"}
+    judge(form, q | {"entries": [line | {"side": 1}, line | {"side": 2}]})
 
 
 def expanded(template: Fields, used: Fields) -> Fields:
