@@ -17,6 +17,7 @@ import pytest
 from clusters import Cluster
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
 from oracle.drawing_charts import a_chart, a_reading, opening
+from oracle.drawing_reports import a_report
 from oracle.drawing_templates import by_template
 from oracle.drive import RESTARTED, Drive
 from oracle.forms import CODES, Fields, Refused
@@ -71,6 +72,7 @@ class SideBySide:
             self.post_to_a_customer: 2,
             self.post_by_a_template: 2,
             self.read_of_charts: 1,
+            self.report: 2,
             self.start_again: 1,
             self.restart_the_database: 1,
         }
@@ -177,6 +179,17 @@ class SideBySide:
     def read_of_charts(self) -> None:
         for _ in range(3):
             self.ask(*a_reading(self.random, self.charts()))
+
+    def report(self) -> None:
+        """Who owes what, and one report page by page."""
+        for _ in range(4):
+            self.ask(*a_report(self.random))
+        method, request = a_report(self.random)
+        for _ in range(PAGES_MAX):
+            answer = self.ask(method, request)
+            if not isinstance(answer, dict) or not answer["next_page_token"]:
+                return
+            request = {**request, "page_token": answer["next_page_token"]}
 
     def charts(self) -> int:
         """How many versions of its chart the main ledger has."""
@@ -287,7 +300,7 @@ def check_power(met: Counter[str], *, missing_max: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
-    met = run_side_by_side(cluster, 32, 30, restart_once_in=10)
+    met = run_side_by_side(cluster, 34, 32, restart_once_in=10)
 
     check_power(met, missing_max=2)
 
