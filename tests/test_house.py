@@ -95,12 +95,10 @@ LONGER = {
     ),
     "ledger_client/refusals.py": (400, "every no that a caller can get, as a tree"),
     "ledger_server/domain/refusals.py": (450, "every expected no, as a tree"),
-    "ledger_server/domain/posting.py": (350, "every judgement of `decide`, in its order, in one place"),
     "ledger_server/service/group_commit.py": (380, "one batch, from places to settled"),
     "ledger_server/service/reads.py": (345, "every reading verb"),
     "ledger_server/service/replay.py": (402, "the replay of a journal, record by record, and what it proves"),
     "ledger_server/store/reading.py": (303, "every read of one ledger"),
-    "ledger_server/store/replaying.py": (302, "the reading of a whole journal, row by row"),
     "ledger_server/store/embedded.py": (312, "the supervisor of the embedded PostgreSQL, with its rules"),
 }
 

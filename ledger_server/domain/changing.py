@@ -18,6 +18,7 @@ from ledger_server.domain.accounts import AccountChangeDraft, AccountStatus, Acc
 from ledger_server.domain.amounts import decimal_text
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Decision, Moment, Recorded
+from ledger_server.domain.governing import limits_refusal
 from ledger_server.domain.opening import record_version
 from ledger_server.domain.refusals import (
     AccountClosed,
@@ -83,7 +84,7 @@ def _changes(draft: AccountChangeDraft, standing: AccountVersion) -> bool:
 
 
 def _refusal(draft: AccountChangeDraft, standing: AccountVersion, books: Books) -> Refusal | None:
-    """Why the account may not be changed so: closed, then the version, then what is asked."""
+    """Why the account may not be changed so: closed, then the version, the chart, what is asked."""
     if standing.status is AccountStatus.CLOSED:
         return _closed(standing)
     if draft.version not in (0, standing.version):
@@ -93,6 +94,10 @@ def _refusal(draft: AccountChangeDraft, standing: AccountVersion, books: Books) 
             account=draft.name,
             version=standing.version,
         )
+    if draft.limits and books.rules is not None:
+        refusal = limits_refusal("limits", draft.name, draft.limits, books.rules)
+        if refusal is not None:
+            return refusal
     for code in draft.limits or ():
         if books.assets[code] is None:
             return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)

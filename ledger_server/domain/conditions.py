@@ -8,7 +8,7 @@ from typing import Any
 from ledger_server.domain.accounts import AccountVersion
 from ledger_server.domain.amounts import decimal_text
 from ledger_server.domain.books import Books
-from ledger_server.domain.refusals import AccountNotFound, AssetNotFound, PreconditionFailed, Refusal
+from ledger_server.domain.refusals import AssetNotFound, PreconditionFailed, Refusal, account_not_found
 from ledger_server.domain.transactions import AccountVersionCondition, BalanceCondition, Condition
 
 
@@ -16,15 +16,12 @@ def condition_refusal(preconditions: Sequence[Condition], books: Books) -> Refus
     """The first condition that does not hold, or that names what is not there."""
     for index, condition in enumerate(preconditions):
         version = books.accounts[condition.account]
-        if version is None:
-            return AccountNotFound(
-                f"no account {condition.account!r} in ledger {books.ledger!r}; create it first",
-                account=condition.account,
-            )
-        if isinstance(condition, AccountVersionCondition):
-            refusal = _version_refusal(index, condition, version, books)
-        else:
+        if isinstance(condition, BalanceCondition):
             refusal = _balance_refusal(index, condition, version, books)
+        elif version is None:
+            refusal = account_not_found(books.ledger, condition.account)
+        else:
+            refusal = _version_refusal(index, condition, version, books)
         if refusal is not None:
             return refusal
     return None
@@ -46,15 +43,19 @@ def _version_refusal(
 
 
 def _balance_refusal(
-    index: int, condition: BalanceCondition, standing: AccountVersion, books: Books
+    index: int, condition: BalanceCondition, standing: AccountVersion | None, books: Books
 ) -> Refusal | None:
+    """Judges a balance; an account of the chart's families that nobody opened yet has 0, as in GetBalance."""
+    if standing is None and (books.rules is None or books.rules.family_of(condition.account) is None):
+        return account_not_found(books.ledger, condition.account)
     asset = books.assets[condition.asset]
     if asset is None:
         return AssetNotFound(
             f"no asset {condition.asset!r} in ledger {books.ledger!r}; create it first", asset=condition.asset
         )
-    account = standing.account
-    balance = books.balances[account.account_id, asset.asset_id] * account.sign
+    balance = 0
+    if standing is not None:
+        balance = books.balances[standing.account.account_id, asset.asset_id] * standing.account.sign
     is_below = condition.low is not None and balance < condition.low
     is_above = condition.high is not None and balance > condition.high
     if not is_below and not is_above:
@@ -66,9 +67,10 @@ def _balance_refusal(
         for name, bound in given.items()
     )
     return PreconditionFailed(
-        f"account {account.name!r} has {decimal_text(balance, asset.scale)} {asset.code}, and not {wanted}",
+        f"account {condition.account!r} has {decimal_text(balance, asset.scale)} {asset.code},"
+        f" and not {wanted}",
         precondition=index,
-        account=account.name,
+        account=condition.account,
         asset=asset.code,
         balance=balance,
         sequence=books.head.sequence,

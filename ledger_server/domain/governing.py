@@ -6,6 +6,8 @@ judged: they mirror what was right when it was recorded, and take no number.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.charts import WILDCARD, Chart, ChartVersion, Family, Idempotency, Kind, Numbering
 from ledger_server.domain.expanders import Expanders
@@ -121,11 +123,17 @@ def account_refusal(draft: AccountDraft, rules: Rules) -> Refusal | None:
     if family.type != draft.type:
         fault = f"{draft.name!r} belongs to {family.pattern!r}, which is {family.type.name}"
         return _account_fault("account.type", fault)
-    foreign = [code for code in draft.limits if family.assets and code not in family.assets]
-    if foreign:
-        fault = f"{draft.name!r} belongs to {family.pattern!r}, which may not have {foreign[0]}"
-        return _account_fault("account.limits", fault)
-    return None
+    return limits_refusal("account.limits", draft.name, draft.limits, rules)
+
+
+def limits_refusal(field: str, account: str, limits: Iterable[str], rules: Rules) -> Refusal | None:
+    """Judges the assets in which an account is to have limits: those of its family, where it has one."""
+    family = rules.family_of(account)
+    foreign = [code for code in limits if family is not None and family.assets and code not in family.assets]
+    if family is None or not foreign:
+        return None
+    fault = f"{account!r} belongs to {family.pattern!r}, which may not have {foreign[0]}"
+    return _account_fault(field, fault)
 
 
 def _account_fault(field: str, fault: str) -> ValidationFailed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger_server.domain.transactions import EntryDraft, Transaction
-from ledger_server.store.replaying import StoredTransaction
+from ledger_server.store.stored import StoredTransaction
 
 
 class BadRecord(Exception):

@@ -45,7 +45,7 @@ from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
 from ledger_server.service.tenures import Seat, Tenures, is_over
 from ledger_server.service.wanting import wanted
-from ledger_server.store.books import OpenedBooks, Wanted
+from ledger_server.store.books import OpenedBooks
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import (
     LOCK_TIMEOUT,
@@ -55,6 +55,7 @@ from ledger_server.store.outcomes import (
     NotCommitted,
 )
 from ledger_server.store.posting import Batch, LaneSession
+from ledger_server.store.wanted import Wanted
 
 _log = logging.getLogger(__name__)
 

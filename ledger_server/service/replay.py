@@ -45,8 +45,8 @@ from ledger_server.service.stored_values import (
     metadata_of,
     origin_of,
 )
-from ledger_server.store.replaying import (
-    Page,
+from ledger_server.store.replaying import Page
+from ledger_server.store.stored import (
     StoredAccount,
     StoredAsset,
     StoredChart,

@@ -18,7 +18,7 @@ from ledger_server.service.bad_records import BadRecord
 from ledger_server.service.replayed_templates import template_frame_of
 from ledger_server.service.stored_values import limits_of, metadata_of
 from ledger_server.store.chart_rows import chart_from
-from ledger_server.store.replaying import StoredAccount, StoredChart, StoredTransaction
+from ledger_server.store.stored import StoredAccount, StoredChart, StoredTransaction
 
 
 def chart_draft_of(stored: StoredChart, rules: Rules | None) -> ChartDraft:

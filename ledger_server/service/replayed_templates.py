@@ -10,7 +10,7 @@ from ledger_server.domain.books import Books
 from ledger_server.domain.refusals import Refusal
 from ledger_server.domain.transactions import EntryDraft, TemplateDraft, TemplateUse, Transaction
 from ledger_server.service.bad_records import BadRecord
-from ledger_server.store.replaying import StoredTransaction
+from ledger_server.store.stored import StoredTransaction
 from ledger_server.store.template_rows import parameters_from
 
 

@@ -23,7 +23,7 @@ from ledger_server.domain.accounts import (
 from ledger_server.domain.members import MemberDraft, MemberVersion, Role
 from ledger_server.domain.transactions import Entry, Transaction
 from ledger_server.service.replayed_templates import given_of, template_of
-from ledger_server.store.replaying import (
+from ledger_server.store.stored import (
     StoredAccount,
     StoredEntry,
     StoredLedger,

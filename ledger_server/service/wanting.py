@@ -9,7 +9,7 @@ from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.transactions import BalanceCondition, PostDraft, TemplateDraft
-from ledger_server.store.books import Wanted
+from ledger_server.store.wanted import Wanted
 
 
 def wanted(drafts: Iterable[Draft]) -> Wanted:

@@ -9,20 +9,19 @@ as long as the head does not move; the write checks that it has not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, NamedTuple
 
 from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
-from ledger_server.domain.charts import Chart
-from ledger_server.domain.transactions import BalanceCondition, Entry, PostDraft, TemplateDraft, Transaction
+from ledger_server.domain.transactions import Entry, PostDraft, Transaction
 from ledger_server.store import rows
 from ledger_server.store.chart_books import read_chart, read_misfits, read_numbers
 from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.roundtrip import Answer, Asking, RoundTrip
 from ledger_server.store.sql import statements
+from ledger_server.store.wanted import Wanted
 
 _SQL = statements("lane")
 
@@ -37,41 +36,6 @@ _LANE_LOCKS = 0x1ED6E4 << 32
 def lane_lock(ledger_id: int) -> int:
     """The advisory lock key of a ledger's lane."""
     return _LANE_LOCKS + ledger_id
-
-
-@dataclass(slots=True)
-class Wanted:
-    """What a batch's drafts name: what must be in the books before they are decided."""
-
-    accounts: set[str] = field(default_factory=set)
-    assets: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    origins: set[int] = field(default_factory=set)
-    places: set[tuple[str, str]] = field(default_factory=set)
-    members: set[str] = field(default_factory=set)
-    # Accounts that drafts open, that they change, and that they close.
-    opened: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
-    closed: set[str] = field(default_factory=set)
-    creates_assets: bool = False
-    # A chart to be applied, which every account must fit.
-    chart: Chart | None = None
-    # The posts themselves: only a chart knows which series number them.
-    posts: Callable[[], Iterable[PostDraft]] = tuple
-    # Drafts that only the chart's templates make posts of.
-    templates: list[TemplateDraft] = field(default_factory=list)
-
-    def add_post(self, draft: PostDraft) -> None:
-        """What a post's entries and preconditions name."""
-        for account, _, _, asset in draft.entries:
-            self.accounts.add(account)
-            self.assets.add(asset)
-            self.places.add((account, asset))
-        for condition in draft.preconditions:
-            self.accounts.add(condition.account)
-            if isinstance(condition, BalanceCondition):
-                self.assets.add(condition.asset)
-                self.places.add((condition.account, condition.asset))
 
 
 class OpenedBooks(NamedTuple):

@@ -13,8 +13,7 @@ lock, which the other's session holds, and takes it before it writes.
 Inside the database transaction only the ledger's own head row is read, by moving
 it, and only if it is still the one the books were read at (measured with four
 ledgers at once: 71-76 % aborts with the reads inside, none so). The head moves
-before the rows because the fences demand it: rows fill the span that the head
-opened (migrations/0001_journal.sql).
+before the rows, which may only fill a span that it opened (migrations/0001_journal.sql).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
 from ledger_server.store import rows
-from ledger_server.store.books import BooksReader, OpenedBooks, Wanted, ids, lane_lock
+from ledger_server.store.books import BooksReader, OpenedBooks, ids, lane_lock
 from ledger_server.store.inserting import Insert, RowTypes, inserts, send
 from ledger_server.store.outcomes import (
     CommitUnknown,
@@ -45,6 +44,7 @@ from ledger_server.store.outcomes import (
 from ledger_server.store.patience import LaneConnection
 from ledger_server.store.roundtrip import Asking, RoundTrip
 from ledger_server.store.sql import Statement, statements
+from ledger_server.store.wanted import Wanted
 
 _SQL = statements("lane")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import itemgetter
 
 from oracle.forms import ABSENT, Fields, agree, refuse
@@ -63,6 +64,7 @@ class Accounts:
         self.judge_open(standing, but_frozen=True)
         stale = q["version"] not in (0, standing["version"])
         refuse(stale, "VERSION_MISMATCH", account=name, version=standing["version"])
+        self.judge_limits(book, name, q["limits"] if "limits" in parts else ())
         for limit in q["limits"] if "limits" in parts else ():
             self.known(book, "asset", limit["asset"])
         for asset in sorted(book["assets"]) if method == "CloseAccount" else ():
@@ -80,6 +82,7 @@ class Accounts:
     def judge_preconditions(self, book: Fields, conditions: list[Fields]) -> None:
         """What must be so before a post, in order."""
         for index, (kind, said) in enumerate(next(iter(one.items())) for one in conditions):
+            book = self.before(book, kind, said["account"])
             standing, facts = self.known(book, "account", said["account"]), {"precondition": index}
             facts |= {"account": said["account"], "sequence": book["head"]}
             if kind == "account_version":
@@ -93,6 +96,13 @@ class Accounts:
             bounds = {end: said[end] for end in ("min", "max") if end in said}
             held = {"asset": said["asset"], "balance": balance}
             refuse(not low <= balance <= high, "PRECONDITION_FAILED", **facts, **held, **bounds)
+
+    def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
+        """An account may have limits in every asset."""
+
+    def before(self, book: Fields, _kind: str, _account: str) -> Fields:
+        """The book that a condition on an account looks at."""
+        return book
 
     def accounts_at(self, book: Fields, at: int) -> list[Fields]:
         """Every account as it stood right after a record."""

@@ -6,10 +6,11 @@ Charts are taken as they come: what is wrong with the form of one is tried elsew
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
+from oracle.accounts import OPEN
 from oracle.forms import ABSENT, Fields, Refused, judge, refuse
 from oracle.reference import Reference
 
@@ -130,6 +131,7 @@ class Charted(Reference):
             shown |= {"series": series, "number": before + 1 if series else 0}
             for one in opened.values():
                 one |= {field: shown[field] for field in ("sequence", "record_time", "created_by")}
+                book["first"]["account"][one["name"]] = self.stand(book, "account", one)
         return answer
 
     def ruled(self, book: Fields, q: Fields) -> str:
@@ -164,8 +166,21 @@ class Charted(Reference):
                     "normal_side": side,
                     "limits": family["limits"],
                 }
-                opened[name] = given | {"version": 1, "metadata": {}}
+                opened[name] = given | {"version": 1, "status": OPEN, "metadata": {}, "sequence": 0}
         return opened
+
+    def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
+        """Limits in the assets of its family only, where it has one."""
+        family = family_of(self.chart(book), account)
+        foreign = family and family["assets"] and {one["asset"] for one in limits} - {*family["assets"]}
+        refuse(foreign, "VALIDATION_FAILED", ("limits",))
+
+    def before(self, book: Fields, kind: str, account: str) -> Fields:
+        """Without what the post opens; what a family has and nobody opened is at zero."""
+        standing = {name: one for name, one in book["accounts"].items() if one["sequence"]}
+        if kind != "account_version" and account not in standing and family_of(self.chart(book), account):
+            standing |= {account: {"normal_side": 1, "sequence": 0}}
+        return book | {"accounts": standing}
 
     def shown(self, method: str, book: Fields, q: Fields, at: int) -> Fields:
         if method == "GetBalance" and q["account"] not in book["accounts"]:

@@ -91,6 +91,16 @@ def test_posts_under_a_chart_are_alike(cluster: Cluster) -> None:
             post("cash", "users:1", **keyed),
             post("cash", "users:2", "101", kind="bill"),
             post("users:2", "cash", kind="bill"),
+            # An account that nobody opened has nothing, and no version.
+            *(
+                post("cash", "users:2", kind="bill", preconditions=[one], validate_only=True)
+                for one in (
+                    {"balance": {"account": "users:2", "asset": "USD", "max": "0"}},
+                    {"balance": {"account": "users:2", "asset": "USD", "min": "1"}},
+                    {"balance": {"account": "users:x", "asset": "USD", "max": "0"}},
+                    {"account_version": {"account": "users:2", "version": 1}},
+                )
+            ),
             post("cash", "users:2", kind="bill", validate_only=True),
             balance("users:2"),
             post("cash", "users:2", kind="bill"),
@@ -119,3 +129,40 @@ def test_posts_under_a_chart_are_alike(cluster: Cluster) -> None:
     for reason in ("UNHANDLED_KIND", "IDEMPOTENCY_KEY_REQUIRED", "ASSET_MISMATCH", "INSUFFICIENT_FUNDS"):
         assert drive.met[reason], reason
     assert drive.met["OK"] > 15
+
+
+def test_accounts_of_families_change_alike(cluster: Cluster) -> None:
+    def update(account: str, asset: str, version: int) -> Step:
+        limits = [{"asset": asset, "balance_max": "500"}]
+        asked_for = {"name": account, "version": version, "limits": limits}
+        return asked("UpdateAccount", **asked_for, update_mask={"paths": ["limits"]})
+
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            chart(CASH, SALES, CARD, USERS),
+            post("cash", "users:1", "60"),
+            update("users:1", "XAU", 1),
+            update("users:1", "ABC", 1),
+            update("cash", "XAU", 1),
+            update("users:1", "USD", 1),
+            post("cash", "users:1", "60"),
+            asked("FreezeAccount", name="users:1", version=2),
+            post("cash", "users:1", "1"),
+            asked("CreateAccount", account={"name": "users:1", "type": 2}),
+            asked("CreateAccount", account={"name": "users:1", "type": 2, "limits": USERS["limits"]}),
+            asked("UnfreezeAccount", name="users:1", version=3),
+            asked("UpdateAccount", name="users:2", version=1, limits=[], update_mask={"paths": ["limits"]}),
+            post("users:1", "cash", "120"),
+            asked("CloseAccount", name="users:1", version=4),
+            post("cash", "users:1", "1"),
+            asked("GetAccount", name="users:1"),
+            asked("ListAccounts", page_size=50),
+            asked("TrialBalance"),
+        ],
+    )
+
+    for reason in ("VALIDATION_FAILED", "ACCOUNT_FROZEN", "ACCOUNT_ALREADY_EXISTS", "ACCOUNT_CLOSED"):
+        assert drive.met[reason], reason
+    assert drive.met["OK"] > 10

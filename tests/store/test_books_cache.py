@@ -14,8 +14,9 @@ from ledger_server.domain.accounts import Head
 from ledger_server.domain.books import Books
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.store import books as store_books
-from ledger_server.store.books import OpenedBooks, Wanted
+from ledger_server.store.books import OpenedBooks
 from ledger_server.store.database import Database as StoreDatabase
+from ledger_server.store.wanted import Wanted
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from serving import Serving
 from ledger_server.domain.decisions import Moment, Recorded
 from ledger_server.domain.posting import decide
 from ledger_server.domain.transactions import EntryDraft, PostDraft
-from ledger_server.store.books import Wanted, lane_lock
+from ledger_server.store.books import lane_lock
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.outcomes import LOCK_TIMEOUT, NotCommitted
+from ledger_server.store.wanted import Wanted
 
 
 def test_a_batch_that_was_decided_ahead_waits_for_the_lane_before_it_writes(

@@ -16,11 +16,12 @@ from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Draft, Moment, Record, Recorded
 from ledger_server.domain.posting import decide
 from ledger_server.domain.transactions import EntryDraft, PostDraft, Transaction
-from ledger_server.store.books import Wanted, lane_lock
+from ledger_server.store.books import lane_lock
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.opening import open_ledger
 from ledger_server.store.outcomes import CommitUnknown, DatabaseLost, HeadMoved, NotCommitted
 from ledger_server.store.posting import LaneSession
+from ledger_server.store.wanted import Wanted
 
 LEDGER = "books"
 WANTED = {"accounts": {"cash", "wallet"}, "assets": {"USD"}, "places": {("cash", "USD"), ("wallet", "USD")}}

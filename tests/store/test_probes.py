@@ -8,9 +8,9 @@ from clusters import Database
 from serving import Serving
 
 from ledger_server.domain.books import Books
-from ledger_server.store.books import Wanted
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.reading import LAST, Reading
+from ledger_server.store.wanted import Wanted
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _POSTING = "ledger_server/domain/posting.py"
+_RECORDING = "ledger_server/domain/recording.py"
 _CHANGING = "ledger_server/domain/changing.py"
 _FENCES = "ledger_server/store/migrations/0009_account_life.sql"
 
@@ -18,7 +19,7 @@ ANIMALS = (
     Animal(
         "frozen in name only",
         "Money goes on leaving an account that was frozen because of fraud, until the database refuses it.",
-        (Plant(_POSTING, "        if version.status is not AccountStatus.OPEN:", "        if False:"),),
+        (Plant(_RECORDING, "        if version.status is not AccountStatus.OPEN:", "        if False:"),),
         (_LIFE + "test_nothing_is_posted_to_a_frozen_account_until_it_is_unfrozen",),
     ),
     Animal(
@@ -26,7 +27,7 @@ ANIMALS = (
         "Who may reverse with force takes money out of a frozen account.",
         (
             Plant(
-                _POSTING,
+                _RECORDING,
                 "    for version in guarded.values():",
                 "    for version in () if forced else guarded.values():",
             ),
@@ -72,7 +73,7 @@ ANIMALS = (
         (
             Plant(
                 "ledger_server/domain/chain.py",
-                "    if version > 1:\n        parts.append(bytes((status,)))\n",
+                '            bytes((status,)) if version > 1 else b"",\n',
                 "",
             ),
         ),

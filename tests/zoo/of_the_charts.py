@@ -93,7 +93,7 @@ ANIMALS = (
         "Somebody changes the limit of an account that a posting opened, and everything verifies.",
         (
             Plant(
-                "ledger_server/domain/posting.py",
+                "ledger_server/domain/recording.py",
                 "            more_flags, more = chain.OPENS_ACCOUNTS, opened_frames(opened.values())\n",
                 "            pass\n",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _POSTING = "ledger_server/domain/posting.py"
+_RECORDING = "ledger_server/domain/recording.py"
 _BOUNDING = "ledger_server/domain/bounding.py"
 _CONTENT = "ledger_server/domain/content.py"
 _CHAIN = "ledger_server/domain/chain.py"
@@ -21,7 +22,7 @@ ANIMALS = (
         "Every debit lowers what it should raise: all balances have the wrong sign.",
         (
             Plant(
-                _POSTING,
+                _RECORDING,
                 "balance + amount if is_debit else balance - amount",
                 "balance - amount if is_debit else balance + amount",
             ),
@@ -67,7 +68,7 @@ ANIMALS = (
     Animal(
         "overflow unchecked",
         "A balance of more than 38 digits is decided and then refused by the database as an internal error.",
-        (Plant(_POSTING, "if not AMOUNT_MIN <= balance <= AMOUNT_MAX:", "if False:"),),
+        (Plant(_RECORDING, "if not AMOUNT_MIN <= balance <= AMOUNT_MAX:", "if False:"),),
         (
             _DECIDING + "test_a_balance_fills_38_digits_and_not_one_more",
             _EDGES + "test_a_balance_that_would_need_39_digits_is_refused_and_never_wraps",
@@ -100,7 +101,7 @@ ANIMALS = (
         "An atomic batch that asks for one transaction twice under one key fails as an internal error.",
         (
             Plant(
-                _POSTING,
+                _RECORDING,
                 "    if idempotency_key:\n        books.put(",
                 "    if reverses:\n        books.put(",
             ),
@@ -112,11 +113,11 @@ ANIMALS = (
         "A question whether a payment would pass makes the payment.",
         (
             Plant(
-                _POSTING,
+                _RECORDING,
                 "    if validate_only:\n        sequence, record_hash",
                 "    if False:\n        sequence, record_hash",
             ),
-            Plant(_POSTING, "    if validate_only:\n        return", "    if False:\n        return"),
+            Plant(_RECORDING, "    if validate_only:\n        return", "    if False:\n        return"),
         ),
         (
             _DECIDING + "test_validate_only_answers_like_a_call_and_burns_nothing",
@@ -146,12 +147,12 @@ ANIMALS = (
         "A refused group burns the numbers it was given: the journal has gaps, and readers wait for ever.",
         (
             Plant(
-                _POSTING,
+                _RECORDING,
                 "    sequence = books.head.sequence + 1\n    given",
                 "    sequence = _NEXTVAL[books.framed] = max(\n"
                 "        _NEXTVAL.get(books.framed, 0), books.head.sequence) + 1\n    given",
             ),
-            Plant(_POSTING, "\n\ndef decide(", "\n\n_NEXTVAL: dict[bytes, int] = {}\n\n\ndef decide("),
+            Plant(_RECORDING, "\n\ndef record(", "\n\n_NEXTVAL: dict[bytes, int] = {}\n\n\ndef record("),
         ),
         (
             "tests/service/test_post_batch.py"

@@ -147,8 +147,8 @@ ANIMALS = (
         (
             Plant(
                 "ledger_server/rpc/narrowing.py",
-                "            return replace(draft, within=access.account_prefixes) if access.is_narrowed",
-                "            return draft if access.is_narrowed",
+                "            return replace(draft, within=access.account_prefixes)\n        return draft\n",
+                "            return draft\n        return draft\n",
             ),
         ),
         (_WIRE + "test_who_is_narrowed_posts_within_and_sees_no_parameters_of_what_lies_outside",),
@@ -158,7 +158,7 @@ ANIMALS = (
         "The price of a purchase can be changed in the database and nobody can prove it.",
         (
             Plant(
-                "ledger_server/domain/posting.py",
+                "ledger_server/domain/recording.py",
                 "given_parameters = parameters.canonical(template.parameters or parameters.NOTHING)",
                 "pass",
             ),

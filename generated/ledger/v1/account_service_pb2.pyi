@@ -238,8 +238,9 @@ class UpdateAccountRequest(_message.Message):
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.BalanceLimit]:
         """The new limits where update_mask names them, none to lift all; else none. At
-        most one for each asset and 1,000 in all; the assets must exist. A bound may
-        exclude zero, or what the account holds.
+        most one for each asset and 1,000 in all; the assets must exist, and be those
+        of the account's family where the chart says which it has. A bound may exclude
+        zero, or what the account holds.
         """
 
     @_builtins.property

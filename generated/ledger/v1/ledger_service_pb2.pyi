@@ -254,7 +254,8 @@ Global___PostRequest: _TypeAlias = PostRequest  # noqa: Y015
 class Precondition(_message.Message):
     """Something that must be so before a post; else it answers FAILED_PRECONDITION
     with reason PRECONDITION_FAILED and what is so instead. What is named must be
-    there, else ACCOUNT_NOT_FOUND or ASSET_NOT_FOUND.
+    there, else ACCOUNT_NOT_FOUND or ASSET_NOT_FOUND; but an account that matches a
+    family of the chart and was never opened has a balance of 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
