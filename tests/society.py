@@ -125,6 +125,10 @@ class Society:
             dev_service_pb2_grpc.DevServiceStub(channel),
         )
 
+    def token(self, name: str) -> str:
+        """Somebody's token."""
+        return self._signer.token(name)
+
     def ledger(self, name: str = "") -> tuple[str, Person]:
         """A new ledger and its tenant-admin."""
         name = name or f"book:{secrets.token_hex(6)}"

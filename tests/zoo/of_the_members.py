@@ -18,7 +18,7 @@ ANIMALS = (
             Plant(
                 _AUTHORISING,
                 "        raise not_listed(method)\n    if isinstance(rule, InLedger)",
-                "        return Anybody(behind_door=True)\n    if isinstance(rule, InLedger)",
+                "        return Anybody(behind_door=False)\n    if isinstance(rule, InLedger)",
             ),
         ),
         (_PERMISSIONS + "test_a_method_without_a_rule_is_denied_to_everybody",),
