@@ -71,6 +71,7 @@ class SideBySide:
             self.post_to_a_customer: 2,
             self.post_by_a_template: 2,
             self.read_of_charts: 1,
+            self.add_balances_up: 2,
             self.start_again: 1,
             self.restart_the_database: 1,
         }
@@ -177,6 +178,11 @@ class SideBySide:
     def read_of_charts(self) -> None:
         for _ in range(3):
             self.ask(*a_reading(self.random, self.charts()))
+
+    def add_balances_up(self) -> None:
+        """Of a prefix, or of a set of the chart that stood there."""
+        for _ in range(4):
+            self.ask(*self.draw().an_aggregate())
 
     def charts(self) -> int:
         """How many versions of its chart the main ledger has."""

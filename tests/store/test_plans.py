@@ -19,7 +19,7 @@ from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.sql import Statement, statements
 
 _LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
-_RUNS = statements("trial_balance_runs")
+_RUNS, _AGGREGATING = statements("trial_balance_runs"), statements("aggregating")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -61,6 +61,10 @@ RUN_LOOKUPS = {
     "page": {"trial_balance_runs_pkey"},
     "page_of_day": {"trial_balance_runs_by_day"},
     "ledgers_after": {"directory_pkey"},
+}
+AGGREGATE_LOOKUPS = {
+    "chart_sets": {"charts_pkey"},
+    "aggregate": {"accounts_ledger_id_name_version_key", "entries_pkey", "transactions_pkey"},
 }
 _INDEX = re.compile(r"using (\w+) on \w+")
 
@@ -123,6 +127,7 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
         (_LANE, LANE_SETTINGS, LANE_LOOKUPS),
         (_READING, READ_SETTINGS, READ_LOOKUPS),
         (_RUNS, READ_SETTINGS, RUN_LOOKUPS),
+        (_AGGREGATING, READ_SETTINGS, AGGREGATE_LOOKUPS),
     ):
         with psycopg.connect(database.app_url, autocommit=True) as connection:
             for setting in settings:
