@@ -8,7 +8,8 @@
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── TemplateNotFound
-    │   ├── APIKeyNotFound          ├── MemberNotFound       └── ChartNotFound
+    │   ├── APIKeyNotFound          ├── MemberNotFound       ├── ChartNotFound
+    │   └── AccountSetNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -199,6 +200,10 @@ class ChartNotFound(NotFound):
     """The ledger has no chart, or none of this version."""
 
 
+class AccountSetNotFound(NotFound):
+    """The ledger's chart had no such account set at the sequence."""
+
+
 class MemberNotFound(NotFound):
     """The principal is no member of the ledger."""
 
@@ -364,7 +369,7 @@ class Overloaded(Exhausted):
 
 
 class BatchTooLarge(Exhausted):
-    """More operations, entries or bytes than a batch may have."""
+    """More operations, entries or bytes than a batch may have, or more balances than are added up."""
 
 
 class RateLimited(Exhausted):

@@ -56,6 +56,9 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
         "LedgerService.BatchGetBalances": lambda p: p.ledgers.BatchGetBalances(
             pb.BatchGetBalancesRequest(ledger=ledger, names=[pb.BalanceName(account="cash")])
         ),
+        "LedgerService.GetAggregateBalance": lambda p: p.ledgers.GetAggregateBalance(
+            pb.GetAggregateBalanceRequest(ledger=ledger, account_prefix="cash")
+        ),
         "LedgerService.TrialBalance": lambda p: p.ledgers.TrialBalance(pb.TrialBalanceRequest(ledger=ledger)),
         "LedgerService.RunTrialBalance": lambda p: p.ledgers.RunTrialBalance(
             pb.RunTrialBalanceRequest(ledger=ledger)

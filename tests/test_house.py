@@ -93,10 +93,6 @@ ENDINGS = {
 LINES_MAX = 300
 # Longer than LINES_MAX, each with its bound and its reason. A bound only ever falls.
 LONGER = {
-    "ledger_server/cli/chart_file.py": (
-        304,
-        "what may stand in a chart's file, and on which line a fault is",
-    ),
     "ledger_client/refusals.py": (400, "every no that a caller can get, as a tree"),
     "ledger_server/domain/refusals.py": (450, "every expected no, as a tree"),
     "ledger_server/service/group_commit.py": (380, "one batch, from places to settled"),

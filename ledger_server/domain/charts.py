@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from ledger_server.domain.accounts import AccountType, Limit
+from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
 ASSETS_MAX = 256
@@ -103,6 +104,7 @@ class Chart:
     families: tuple[Family, ...] = ()
     kinds: tuple[Kind, ...] = ()
     templates: tuple[Template, ...] = ()
+    sets: tuple[AccountSet, ...] = ()
 
 
 NO_CHART = Chart()
@@ -139,6 +141,7 @@ def chart_of(
     families: Iterable[Family],
     kinds: Iterable[Kind],
     templates: Iterable[Template] = (),
+    sets: Iterable[AccountSet] = (),
 ) -> Chart:
     """A chart from its parts in any order; what a chart may look like is `chart_form`'s to say."""
     return Chart(
@@ -146,6 +149,7 @@ def chart_of(
         tuple(sorted(map(_family_in_order, families), key=lambda family: family.pattern.encode())),
         tuple(sorted(map(_kind_in_order, kinds), key=lambda kind: kind.name.encode())),
         tuple(sorted((each.in_order() for each in templates), key=lambda each: (each.name, each.version))),
+        tuple(sorted((each.in_order() for each in sets), key=lambda each: each.name.encode())),
     )
 
 

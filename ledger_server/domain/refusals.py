@@ -10,7 +10,8 @@
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
-    │   ├── APIKeyNotFound          ├── ChartNotFound        └── TemplateNotFound
+    │   ├── APIKeyNotFound          ├── ChartNotFound        ├── TemplateNotFound
+    │   └── AccountSetNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -183,6 +184,12 @@ class TemplateNotFound(NotFound):
     """The ledger's chart has no such template, or none of this version."""
 
     reason = "TEMPLATE_NOT_FOUND"
+
+
+class AccountSetNotFound(NotFound):
+    """The ledger's chart had no such account set at the sequence."""
+
+    reason = "ACCOUNT_SET_NOT_FOUND"
 
 
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
@@ -393,7 +400,7 @@ class Overloaded(Exhausted):
 
 
 class BatchTooLarge(Exhausted):
-    """The batch, or the answer it could need, is larger than allowed."""
+    """The batch, the answer it could need, or what would have to be added up is larger than allowed."""
 
     reason = "BATCH_TOO_LARGE"
 

@@ -63,6 +63,7 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.ListEntries": _READ,
     "ledger.v1.LedgerService.GetBalance": _READ,
     "ledger.v1.LedgerService.BatchGetBalances": _READ,
+    "ledger.v1.LedgerService.GetAggregateBalance": _READ,
     "ledger.v1.LedgerService.TrialBalance": _READ,
     "ledger.v1.LedgerService.RunTrialBalance": InLedger((Permission.RUN_TRIAL_BALANCE,)),
     "ledger.v1.LedgerService.ListTrialBalanceRuns": _READ,

@@ -39,6 +39,7 @@ CODES: dict[str, grpc.StatusCode] = {
     "ASSET_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "TRANSACTION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "TEMPLATE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "ACCOUNT_SET_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "API_KEY_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "CHART_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "MEMBER_NOT_FOUND": grpc.StatusCode.NOT_FOUND,

@@ -28,6 +28,7 @@ from ledger_server.domain.refusals import (
     ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
+from ledger_server.service.aggregates import Aggregates
 from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
@@ -75,6 +76,7 @@ class Ledgers:
             ahead_from=ahead_from,
         )
         self.reads = Reads(database, waiting_max=waiting_max)
+        self.aggregates = Aggregates(self.reads)
         self._checkpointer = Checkpointer(database)
         self.memberships = Memberships(database)
         self.denials = Denials(database)

@@ -155,7 +155,13 @@ class Calls:
         )
         kind = charts_pb.Kind(name="*", idempotency=charts_pb.IDEMPOTENCY_RULE_OPTIONAL)
         chart = charts_pb.Chart(
-            assets=[charts_pb.ChartAsset(code="USD", scale=2)], families=[*families, users], kinds=[kind]
+            assets=[charts_pb.ChartAsset(code="USD", scale=2)],
+            families=[*families, users],
+            kinds=[kind],
+            sets=[
+                charts_pb.AccountSet(name="users", prefixes=["users"]),
+                charts_pb.AccountSet(name="all", accounts=["cash", "wallet"], sets=["users"]),
+            ],
         )
         return charts_pb.ApplyChartRequest(
             ledger=CHARTED[self._side], chart=chart, validate_only=self._draw.random() < 0.3
@@ -216,6 +222,17 @@ class Calls:
     def BatchGetBalances(self) -> Message:
         names = [pb.BalanceName(account=account, asset="USD") for account in self._draw.sample(_ACCOUNTS, 3)]
         return pb.BatchGetBalancesRequest(ledger=self._ledger(), names=names)
+
+    def GetAggregateBalance(self) -> Message:
+        request = pb.GetAggregateBalanceRequest(
+            ledger=self._ledger(), asset=self._draw.choice(["", "USD", "EUR"])
+        )
+        if self._draw.random() < 0.5:
+            request.account_set = "everybody"
+        else:
+            request.account_prefix = self._draw.choice(["customers", "cash", "nobody"])
+            request.at_sequence = self._draw.choice([0, 30, 40])
+        return request
 
     def TrialBalance(self) -> Message:
         if self._draw.random() < 0.3:

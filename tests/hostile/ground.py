@@ -15,6 +15,7 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1.chart_service_pb2 import AccountSet
 from sample_templates import AMOUNT, BONUS, CHARGE, TOP_UP
 from serving import Serving
 from template_calls import chart_with
@@ -28,6 +29,12 @@ CHARTED = {"valid": "fuzz:c", "bent": "fuzz:d"}
 # What is bent may shut any account of it: nobody who must succeed comes here.
 SHUT = "fuzz:shut"
 ORIGINS = 12
+# Who bends a chart of another ledger comes upon the versions 0, 1, 2; this one is not replaced.
+CHART_VERSION = 41
+SETS = (
+    AccountSet(name="customers", prefixes=["customers"]),
+    AccountSet(name="everybody", accounts=["cash", "customers:1"], sets=["customers"]),
+)
 SPLIT = Template(
     "split",
     1,
@@ -43,6 +50,7 @@ SPLIT = Template(
 )
 # Customers of DevService: without bounds, so that whoever must succeed may spend.
 USERS = tuple(str(UUID(int=number)) for number in range(1, 5))
+TEMPLATES = (SPLIT, TOP_UP, CHARGE, BONUS)
 _PATIENCE_S = 60.0
 
 
@@ -70,8 +78,9 @@ def opened(server: Serving, seed: str) -> Ground:
     _fill_vault(vault, canary)
     for name in (*LEDGERS, SHUT):
         _fill(Teller.open(server, name))
-        # A chart that judges nothing, and has a template.
-        Teller(server, name).apply_chart(chart_with(SPLIT, TOP_UP, CHARGE, BONUS))
+        # A chart that judges nothing, and has a template and account sets.
+        for version in range(CHART_VERSION):
+            Teller(server, name).apply_chart(chart_with(*TEMPLATES, sets=SETS[: 2 - version % 2]), version)
     for name in CHARTED.values():
         Teller.open(server, name)
     first = Teller(server, LEDGERS[0])

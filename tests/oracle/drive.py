@@ -21,9 +21,9 @@ from ledger.v1 import (
     report_service_pb2,
     report_service_pb2_grpc,
 )
+from oracle.aggregated import Aggregated
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
-from oracle.reported import Reported
 from oracle.restarting import restart_database
 from serving import Serving, serving
 from statuses import Told, told_by, told_error
@@ -47,7 +47,7 @@ METHODS = {
     **dict.fromkeys(("UpdateAccount", "FreezeAccount", "UnfreezeAccount", "CloseAccount"), "accounts"),
     **dict.fromkeys(("Post", "PostBatch", "Reverse", "GetTransaction", "ListTransactions"), "ledgers"),
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
-    **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns"), "ledgers"),
+    **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns", "GetAggregateBalance"), "ledgers"),
     **dict.fromkeys(("ApplyChart", "GetChart"), "charts"),
     **dict.fromkeys(("ListOverdueBalances", "ListCharges"), "reports"),
 }
@@ -106,7 +106,7 @@ class Drive:
     """A service over one database, one or two servers of it, and the reference beside them."""
 
     def __init__(self, cluster: Cluster, database_url: str, reference: Reference | None = None) -> None:
-        self.reference = reference or Reported()
+        self.reference = reference or Aggregated()
         self.reference.now = START * 10**6
         self._cluster = cluster
         self._database_url = database_url

@@ -73,6 +73,7 @@ class SideBySide:
             self.post_by_a_template: 2,
             self.read_of_charts: 1,
             self.report: 2,
+            self.add_balances_up: 2,
             self.start_again: 1,
             self.restart_the_database: 1,
         }
@@ -190,6 +191,11 @@ class SideBySide:
             if not isinstance(answer, dict) or not answer["next_page_token"]:
                 return
             request = {**request, "page_token": answer["next_page_token"]}
+
+    def add_balances_up(self) -> None:
+        """Of a prefix, or of a set of the chart that stood there."""
+        for _ in range(4):
+            self.ask(*self.draw().an_aggregate())
 
     def charts(self) -> int:
         """How many versions of its chart the main ledger has."""

@@ -263,6 +263,11 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         lambda answer: [one.balances[0].posted for one in answer.accounts] == ["1250", "0"],
     ),
     (
+        "LedgerService.GetAggregateBalance",
+        pb.GetAggregateBalanceRequest(ledger=BOOK, account_prefix="sales"),
+        lambda answer: [(one.posted, one.account_count) for one in answer.balances] == [("-1250", 1)],
+    ),
+    (
         "LedgerService.TrialBalance",
         pb.TrialBalanceRequest(ledger=BOOK, rows=pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT, digest=True),
         lambda answer: (
@@ -456,6 +461,12 @@ REFUSALS: list[tuple[str, Any, str]] = [
         pb.BatchGetBalancesRequest(ledger=BOOK, names=[pb.BalanceName(account="cash", asset="XXX")]),
         "ASSET_NOT_FOUND",
     ),
+    (
+        "LedgerService.GetAggregateBalance",
+        pb.GetAggregateBalanceRequest(ledger=BOOK, account_set="none"),
+        "ACCOUNT_SET_NOT_FOUND",
+    ),
+    ("LedgerService.GetAggregateBalance", pb.GetAggregateBalanceRequest(ledger=BOOK), "VALIDATION_FAILED"),
     (
         "LedgerService.TrialBalance",
         pb.TrialBalanceRequest(ledger=BOOK, at_sequence=13),

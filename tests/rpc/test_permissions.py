@@ -52,6 +52,7 @@ EXPECTED = """
     LedgerService.ListEntries            x  .  .  .  .  x  .  ?  n
     LedgerService.GetBalance             x  .  .  .  .  x  .  ?  n
     LedgerService.BatchGetBalances       x  .  .  .  .  x  .  ?  n
+    LedgerService.GetAggregateBalance    x  .  .  .  .  x  .  ?  n
     LedgerService.TrialBalance           x  .  .  .  .  x  .  ?  n
     LedgerService.RunTrialBalance        .  .  .  .  x  .  .  ?  n
     LedgerService.ListTrialBalanceRuns   x  .  .  .  .  x  .  ?  n

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from oracle.aggregated import Aggregated
 from oracle.forms import Refused
-from oracle.templated import Templated
 from scenarios.sides import START, Fields, Refusal
 
 
@@ -13,7 +13,7 @@ class ReferenceSide:
     name = "the reference ledger"
 
     def __init__(self) -> None:
-        self._ledgers = Templated()
+        self._ledgers = Aggregated()
         self.now = START
 
     def ask(self, method: str, fields: Fields) -> Fields:

@@ -20,6 +20,7 @@ from ledger_server.store.sql import Statement, statements
 
 _LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
 _RUNS, _OVERDUE = statements("trial_balance_runs"), statements("overdue")
+_AGGREGATING = statements("aggregating")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -77,6 +78,10 @@ OVERDUE_LOOKUPS = {
         "transactions_pkey",
         "transactions_reverses",
     },
+}
+AGGREGATE_LOOKUPS = {
+    "chart_sets": {"charts_pkey"},
+    "aggregate": {"accounts_ledger_id_name_version_key", "entries_pkey", "transactions_pkey"},
 }
 _INDEX = re.compile(r"using (\w+) on \w+")
 
@@ -140,6 +145,7 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
         (_READING, READ_SETTINGS, READ_LOOKUPS),
         (_RUNS, READ_SETTINGS, RUN_LOOKUPS),
         (_OVERDUE, READ_SETTINGS, OVERDUE_LOOKUPS),
+        (_AGGREGATING, READ_SETTINGS, AGGREGATE_LOOKUPS),
     ):
         with psycopg.connect(database.app_url, autocommit=True) as connection:
             for setting in settings:
