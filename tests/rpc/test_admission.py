@@ -107,7 +107,7 @@ def test_a_full_server_refuses_in_milliseconds_and_health_still_answers(
 def test_everyone_in_a_crowd_on_one_connection_is_told_why_he_is_not_served(
     tellers: list[Teller], shared_database: Database
 ) -> None:
-    # More calls than a connection has at once: as one is refused, the next begins, before gRPC let go of the first.
+    # More than a connection has at once: as one is refused, the next begins, before gRPC let go of the first.
     with held_lanes(shared_database, tellers[:1]):
         calls = _send(tellers[0], 6 * CALLS_PER_CONNECTION_MAX)
         waiting_max = WAITING_PER_LEDGER_MAX + IN_FLIGHT_MAX
