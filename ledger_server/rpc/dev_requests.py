@@ -1,22 +1,25 @@
-"""Wire to domain: the operations of DevService as drafts of the templates they are named after."""
+"""DevService's requests as those of the verbs: a Post by the template of the operation's name, a Reverse."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
 from ledger.v1 import dev_service_pb2 as pb
+from ledger.v1 import ledger_pb2 as nouns_pb
+from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain.amounts import amount_fault
-from ledger_server.domain.parameters import Parameters, ParameterType, value_fault
-from ledger_server.domain.transactions import ReverseDraft, TemplateDraft, TemplateUse
+from ledger_server.domain.parameters import ParameterType, value_fault
 from ledger_server.rpc.requests import Form
 
 
-def operation_draft(
-    request: pb.TopUpRequest | pb.ChargeRequest | pb.BonusRequest, template: str, created_by: str, form: Form
-) -> TemplateDraft:
-    """The draft of a Post by the newest version of a template. Raises InvalidRequest."""
+def post_request(
+    request: pb.TopUpRequest | pb.ChargeRequest | pb.BonusRequest, template: str
+) -> ledger_pb.PostRequest:
+    """The Post by the newest version of a template. Raises InvalidRequest, in the fields of this request."""
+    form = Form()
     given = {"user": request.user_id, "amount": request.amount}
+    form.ledger(request.ledger)
     form.fault("user_id", value_fault(ParameterType.UUID, request.user_id))
     form.fault("amount", amount_fault(request.amount))
     note = ""
@@ -27,11 +30,18 @@ def operation_draft(
         note = form.text(request.note, "note")
     key = form.key(request.idempotency_key) or f"dev:{uuid4()}"
     form.judge()
-    return TemplateDraft(TemplateUse(template, 0, Parameters(given)), key, None, note, "", created_by)
+    return ledger_pb.PostRequest(
+        ledger=request.ledger,
+        idempotency_key=key,
+        description=note,
+        template=nouns_pb.TemplateUse(name=template, parameters=given),
+    )
 
 
-def reversal_draft(request: pb.ReversalRequest, created_by: str, form: Form) -> ReverseDraft:
-    """The draft of a Reverse, never with force. Raises InvalidRequest."""
-    origin, key = form.transaction(request.transaction), form.key(request.idempotency_key)
-    form.judge()
-    return ReverseDraft(origin, key, None, "", {}, created_by)
+def reverse_request(request: pb.ReversalRequest) -> ledger_pb.ReverseRequest:
+    """The Reverse, never with force; its fields are called the same."""
+    return ledger_pb.ReverseRequest(
+        ledger=request.ledger,
+        transaction=request.transaction if request.HasField("transaction") else None,
+        idempotency_key=request.idempotency_key,
+    )

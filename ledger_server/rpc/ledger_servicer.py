@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import grpc
-from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import ledger_service_pb2_grpc
 
-from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import transaction_not_found
-from ledger_server.domain.transactions import Transaction
 from ledger_server.rpc import (
     aggregates,
     batch_requests,
@@ -19,12 +16,11 @@ from ledger_server.rpc import (
     narrowing,
     requests,
     responses,
-    template_requests,
     trial_balances,
+    verbs,
 )
-from ledger_server.rpc.answering import access, answering, caller, principal
+from ledger_server.rpc.answering import access, answering, caller
 from ledger_server.rpc.door import OPEN_DOOR, Door
-from ledger_server.rpc.narrowing import allowed
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
 from ledger_server.service.ledger import Ledgers
@@ -42,12 +38,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     @answering
     def Post(self, request: pb.PostRequest, context: grpc.ServicerContext) -> pb.PostResponse:
         """Records one transaction."""
-        form = Form()
-        ledger = form.ledger(request.ledger)
-        by = access(context)
-        draft = allowed(by, ledger, template_requests.posting_draft(request, principal(context), form))
-        recorded, replayed = self._ledgers.post(ledger, draft)
-        return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
+        return verbs.post(self._ledgers, request, context)
 
     @answering
     def PostBatch(self, request: pb.PostBatchRequest, context: grpc.ServicerContext) -> pb.PostBatchResponse:
@@ -69,12 +60,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     @answering
     def Reverse(self, request: pb.ReverseRequest, context: grpc.ServicerContext) -> pb.ReverseResponse:
         """Records the mirror of a transaction."""
-        form = Form()
-        ledger = form.ledger(request.ledger)
-        by = access(context)
-        draft = allowed(by, ledger, requests.reverse_draft(request, principal(context), form))
-        recorded, replayed = self._ledgers.post(ledger, draft, caller(context) if request.force else None)
-        return pb.ReverseResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
+        return verbs.reverse(self._ledgers, request, context)
 
     @answering
     def GetTransaction(
@@ -279,8 +265,3 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         (before,) = position(request, int) or (None,)
         found, has_more = self._ledgers.trial_balance_runs.page(ledger, day, before, count)
         return trial_balances.runs_response(request, found, has_more=has_more)
-
-
-def _written(by: Access, ledger: str, recorded: Transaction) -> nouns_pb.Transaction:
-    """A transaction as a write answers it: with running balances for who may read them."""
-    return responses.transaction(ledger, recorded, with_balances=by.allows(Permission.READ))

@@ -15,6 +15,7 @@ from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from loyalty import ON
 from society import ROOT, Person, Society, another_server, society
 from sound_calls import requests
 
@@ -28,7 +29,7 @@ CHART = (Role.ACCOUNTANT, Role.POSTER, Role.REVERSER, Role.READER)
 @pytest.fixture(scope="module")
 def people(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Society]:
     """A server that asks who calls."""
-    with society(shared_database.app_url, tmp_path_factory.mktemp("jwks")) as people:
+    with society(shared_database.app_url, tmp_path_factory.mktemp("jwks"), **ON) as people:
         yield people
 
 

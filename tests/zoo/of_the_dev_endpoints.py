@@ -63,8 +63,11 @@ ANIMALS = (
         (
             Plant(
                 "ledger_server/rpc/dev_servicer.py",
-                "draft = allowed(by, ledger, dev_requests.operation_draft(",
-                "draft = (lambda by, ledger, draft: draft)(by, ledger, dev_requests.operation_draft(",
+                '        """Posts a top-up."""\n',
+                '        """Posts a top-up."""\n'
+                "        from ledger_server.domain.permissions import EVERYTHING\n"
+                "        from ledger_server.rpc import answering as around\n\n"
+                "        around._access.set(EVERYTHING)\n",
             ),
         ),
         (
