@@ -265,6 +265,22 @@ def test_so_many_balances_are_added_up_and_no_more(book: Teller, monkeypatch: py
         assert refusal.facts["balances_max"] == str(most)
 
 
+def test_an_answer_is_not_larger_than_a_plain_client_takes(
+    book: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.post("a", "cash", 5, asset="EUR")
+    book.post("a", "cash", 5)
+    whole = aggregate(book, account_prefix="a")
+    named = aggregate(book, account_prefix="a", asset="USD")
+    monkeypatch.setattr("ledger_server.rpc.limits.ANSWER_BYTES_MAX", whole.ByteSize() - 1)
+
+    refusal = refusal_of(lambda: aggregate(book, account_prefix="a"))
+
+    assert refusal.reason == "BATCH_TOO_LARGE"
+    assert refusal.facts["answer_bytes"] == str(whole.ByteSize())
+    assert aggregate(book, account_prefix="a", asset="USD") == named
+
+
 # charts with sets -----------------------------------------------------------------------------------
 
 
