@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from random import Random
+from threading import Event
 from typing import Any
 
 import grpc
@@ -188,6 +190,38 @@ def test_a_sum_is_that_of_the_balances_of_all_it_reaches_at_any_sequence(book: T
             assert (sums(answer), answer.account_count) == (expected, len(names)), (asked, asset, at)
             assert [one.asset for one in answer.balances] == sorted(expected)
             assert answer.sequence == at
+
+
+def test_what_moves_within_a_set_never_changes_its_sum(book: Teller) -> None:
+    """Sums are read while others post: were its balances of several moments, some would be off."""
+    inside = ["a", "a:a", "a:ab", "ab", "cash", "other"]
+    book.post("a", "sales", 1_000)
+    book.apply_chart(chart(a_set("s", *inside[2:], prefixes=["a"])))
+    done = Event()
+    sequences = []
+
+    def move(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(40):
+            book.post(*random.sample(inside, 2), random.randint(1, 99))
+
+    def look() -> None:
+        while not done.is_set():
+            answer = aggregate(book, account_set="s")
+            assert {code: posted for code, (posted, _) in sums(answer).items()} == {"USD": 1_000}
+            sequences.append(answer.sequence)
+
+    with ThreadPoolExecutor(4) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        moves = [pool.submit(move, seed) for seed in range(2)]
+        try:
+            for one in moves:
+                one.result(120)
+        finally:
+            done.set()
+        for one in looks:
+            one.result(120)
+    assert len(set(sequences)) > 5
 
 
 def test_a_sum_may_have_more_digits_than_a_balance(book: Teller) -> None:
