@@ -365,6 +365,7 @@ EDGES = {
 def test_there_are_so_many_sets_and_members_and_no_more(teller: Teller, what: str) -> None:
     refusal = told(lambda: teller.apply_chart(EDGES[what](257)))
     teller.apply_chart(EDGES[what](256))
+    assert "257" in refusal.violations[0][1]
 
     assert refusal.reason == "VALIDATION_FAILED"
     assert refusal.fields == (["chart.sets"] if what == "sets" else ["chart.sets[0]"])
