@@ -12,6 +12,7 @@ Posts of many threads or tasks share calls by themselves. Every refusal arrives 
 `ledger_client.contract`, decimals become amounts in `ledger_client.decimals`.
 """
 
+from ledger_client.aggregates import Below, InSet
 from ledger_client.async_client import AsyncClient
 from ledger_client.client import Client
 from ledger_client.connecting import connect, connect_async
@@ -28,9 +29,11 @@ __all__ = [
     "AccountType",
     "AsyncClient",
     "AuditEvent",
+    "Below",
     "Client",
     "Credentials",
     "Draft",
+    "InSet",
     "Limit",
     "Line",
     "Member",

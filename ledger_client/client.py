@@ -5,7 +5,8 @@ from datetime import date, datetime
 
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 
-from ledger_client import accounts, asks, membership, trial_balance_runs
+from ledger_client import accounts, aggregates, asks, membership, trial_balance_runs
+from ledger_client.aggregates import Aggregate, Of
 from ledger_client.calls import Calls
 from ledger_client.drafts import Draft, Line, ReversalDraft, post_bytes, reversal_bytes
 from ledger_client.lane import Posted
@@ -158,6 +159,12 @@ class Client(Calls):
     ) -> list[tuple[Balance, ...]]:
         """Up to 1,000 balances at one sequence, by (account, asset); an empty asset means every one."""
         return self.ask(asks.get_balances_of(ledger, names, at_sequence), deadline_s)
+
+    def get_aggregate_balance(
+        self, ledger: str, of: Of, asset: str = "", *, at_sequence: int = 0, deadline_s: float | None = None
+    ) -> Aggregate:
+        """The sums of balances `Below` a path, or `InSet` of the chart, in one asset or in all."""
+        return self.ask(aggregates.get_aggregate_balance(ledger, of, asset, at_sequence), deadline_s)
 
     def trial_balance(
         self,

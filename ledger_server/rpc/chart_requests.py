@@ -50,7 +50,7 @@ def chart(given: pb.Chart, form: Form) -> Chart:
     families = [_family(one, form, f"chart.families[{index}]") for index, one in enumerate(given.families)]
     kinds = [_kind(one, form, f"chart.kinds[{index}]") for index, one in enumerate(given.kinds)]
     templates = template_requests.templates(given.templates, form, "chart.templates")
-    sets = [_set(one) for one in given.sets]
+    sets = [_set(one, form, f"chart.sets[{index}]") for index, one in enumerate(given.sets)]
     if len(form.violations) > before:
         return Chart()
     for field, fault in parts_faults(assets, families, kinds, templates, sets):
@@ -98,9 +98,11 @@ def _kind(given: pb.Kind, form: Form, field: str) -> Kind:
     )
 
 
-def _set(given: pb.AccountSet) -> AccountSet:
-    # Of what is far too much one more than may be is enough to be refused by its number.
-    accounts, prefixes, sets = (
-        tuple(names[: SET_MEMBERS_MAX + 1]) for names in (given.accounts, given.prefixes, given.sets)
+def _set(given: pb.AccountSet, form: Form, field: str) -> AccountSet:
+    count = len(given.accounts) + len(given.prefixes) + len(given.sets)
+    if count > SET_MEMBERS_MAX:
+        form.fault(field, f"has {count} members; 1 to {SET_MEMBERS_MAX} are allowed")
+        return AccountSet(given.name)
+    return AccountSet(
+        given.name, tuple(given.accounts), tuple(given.prefixes), tuple(given.sets), given.description
     )
-    return AccountSet(given.name, accounts, prefixes, sets, given.description)

@@ -216,8 +216,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         by = access(context)
         if ask.prefix:
             narrowing.refuse_listing(by, None, ask.prefix)
-        answer = self._ledgers.aggregates.balances(ledger, ask, by.covers, min_sequence)
-        return aggregates.aggregate_response(answer)
+        found = self._ledgers.aggregates.balances(ledger, ask, by.covers, min_sequence)
+        answer = aggregates.aggregate_response(found)
+        batches.check_balances(answer)
+        return answer
 
     @answering
     def TrialBalance(

@@ -7,11 +7,29 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from callers import Teller
 from client.faces import Face, opened
+from ledger.v1.chart_service_pb2 import AccountSet, Chart
 from ledger.v1.ledger_service_pb2 import TransactionFilter
 from serving import Serving
 
-from ledger_client import AccountDraft, AccountType, Draft, Limit, Side, asks, connect, credit, debit
-from ledger_client.refusals import AccountAlreadyExists, SequenceNotReached, Unavailable
+from ledger_client import (
+    AccountDraft,
+    AccountType,
+    Below,
+    Draft,
+    InSet,
+    Limit,
+    Side,
+    asks,
+    connect,
+    credit,
+    debit,
+)
+from ledger_client.refusals import (
+    AccountAlreadyExists,
+    AccountSetNotFound,
+    SequenceNotReached,
+    Unavailable,
+)
 
 SALE = [debit("cash", 5, "USD"), credit("sales", 5, "USD")]
 
@@ -77,6 +95,28 @@ def test_balances_and_the_trial_balance_are_ints_as_of_a_sequence(face: Face, bo
     ]
     by_type = face.trial_balance_rows(books.ledger, by_type=True)
     assert [row.type for row in by_type] == [AccountType.ASSET, AccountType.REVENUE]
+
+
+def test_sums_of_balances_are_of_a_path_or_of_a_set(face: Face, books: Teller) -> None:
+    first = face.post(books.ledger, SALE)
+    one = AccountSet(name="money", accounts=["cash"], sets=["more"])
+    books.apply_chart(Chart(sets=[one, AccountSet(name="more", prefixes=["other"])]))
+    last = face.post(books.ledger, [debit("other", 10**30, "USD"), credit("sales", 10**30, "USD")])
+
+    found = face.get_aggregate_balance(books.ledger, InSet("money"))
+    assert (found.account_count, found.chart_version, found.sequence) == (2, 1, last.sequence)
+    (balance,) = found.balances
+    assert (balance.asset, balance.posted, balance.account_count) == ("USD", 10**30 + 5, 2)
+    assert balance.last_sequence == last.sequence
+    assert balance.last_record_time == face.get_transaction(books.ledger, last.sequence).record_time
+    before = face.get_aggregate_balance(books.ledger, Below("sales"), "USD", at_sequence=first.sequence)
+    assert [one.posted for one in before.balances] == [-5]
+    assert (before.account_count, before.chart_version, before.sequence) == (1, 0, first.sequence)
+    none = face.get_aggregate_balance(books.ledger, Below("nobody"), "USD", deadline_s=30)
+    assert [(one.posted, one.last_record_time) for one in none.balances] == [(0, None)]
+    with pytest.raises(AccountSetNotFound) as caught:
+        face.get_aggregate_balance(books.ledger, InSet("money"), at_sequence=first.sequence)
+    assert caught.value.facts == {"account_set": "money"}
 
 
 def test_times_have_a_time_zone_on_both_ways(face: Face, books: Teller) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from random import Random
+from threading import Event
 from typing import Any
 
 import grpc
@@ -190,6 +192,38 @@ def test_a_sum_is_that_of_the_balances_of_all_it_reaches_at_any_sequence(book: T
             assert answer.sequence == at
 
 
+def test_what_moves_within_a_set_never_changes_its_sum(book: Teller) -> None:
+    """Sums are read while others post: were its balances of several moments, some would be off."""
+    inside = ["a", "a:a", "a:ab", "ab", "cash", "other"]
+    book.post("a", "sales", 1_000)
+    book.apply_chart(chart(a_set("s", *inside[2:], prefixes=["a"])))
+    done = Event()
+    sequences = []
+
+    def move(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(40):
+            book.post(*random.sample(inside, 2), random.randint(1, 99))
+
+    def look() -> None:
+        while not done.is_set():
+            answer = aggregate(book, account_set="s")
+            assert {code: posted for code, (posted, _) in sums(answer).items()} == {"USD": 1_000}
+            sequences.append(answer.sequence)
+
+    with ThreadPoolExecutor(4) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        moves = [pool.submit(move, seed) for seed in range(2)]
+        try:
+            for one in moves:
+                one.result(120)
+        finally:
+            done.set()
+        for one in looks:
+            one.result(120)
+    assert len(set(sequences)) > 5
+
+
 def test_a_sum_may_have_more_digits_than_a_balance(book: Teller) -> None:
     most = "9" * 38
     book.post_entries([*lines("a", "cash", most), *lines("a:a", "other", most)])
@@ -265,6 +299,22 @@ def test_so_many_balances_are_added_up_and_no_more(book: Teller, monkeypatch: py
         assert refusal.facts["balances_max"] == str(most)
 
 
+def test_an_answer_is_not_larger_than_a_plain_client_takes(
+    book: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.post("a", "cash", 5, asset="EUR")
+    book.post("a", "cash", 5)
+    whole = aggregate(book, account_prefix="a")
+    named = aggregate(book, account_prefix="a", asset="USD")
+    monkeypatch.setattr("ledger_server.rpc.limits.ANSWER_BYTES_MAX", whole.ByteSize() - 1)
+
+    refusal = refusal_of(lambda: aggregate(book, account_prefix="a"))
+
+    assert refusal.reason == "BATCH_TOO_LARGE"
+    assert refusal.facts["answer_bytes"] == str(whole.ByteSize())
+    assert aggregate(book, account_prefix="a", asset="USD") == named
+
+
 # charts with sets -----------------------------------------------------------------------------------
 
 
@@ -315,6 +365,7 @@ EDGES = {
 def test_there_are_so_many_sets_and_members_and_no_more(teller: Teller, what: str) -> None:
     refusal = told(lambda: teller.apply_chart(EDGES[what](257)))
     teller.apply_chart(EDGES[what](256))
+    assert "257" in refusal.violations[0][1]
 
     assert refusal.reason == "VALIDATION_FAILED"
     assert refusal.fields == (["chart.sets"] if what == "sets" else ["chart.sets[0]"])
