@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
+from google.protobuf.message import Message
 from oracle.drive import METHODS, plain, request, stub
 from scenarios.sides import START, Fields, Refusal
 from serving import Serving, serving
@@ -26,14 +27,19 @@ class LiveSide:
 
     def ask(self, method: str, fields: Fields) -> Fields:
         """The answer to a method. Raises Refusal."""
-        assert self._server is not None
-        call = getattr(stub(self._server, METHODS[method]), method)
         try:
-            answer: Fields = plain(call(request(method, fields), timeout=DEADLINE_S))
+            answer: Fields = plain(self.send(method, request(method, fields)))
         except grpc.RpcError as error:
             raise _refusal(told_error(error)) from None
         for one in answer.get("results", ()):
             one["status"] = one["status"] and _refusal(one["status"])
+        return answer
+
+    def send(self, method: str, message: Message) -> Message:
+        """The answer as a message. Raises grpc.RpcError."""
+        assert self._server is not None
+        call = getattr(stub(self._server, METHODS[method]), method)
+        answer: Message = call(message, timeout=DEADLINE_S)
         return answer
 
     @classmethod
