@@ -44,23 +44,26 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         form = Form()
         ledger = form.ledger(request.ledger)
         by = access(context)
-        draft = allowed(by, ledger, template_requests.posting_draft(request, principal(context), form))
-        recorded, replayed = self._ledgers.post(ledger, draft)
+        draft = template_requests.posting_draft(request, principal(context), form, by.roles)
+        recorded, replayed = self._ledgers.post(ledger, allowed(by, ledger, draft))
         return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
     @answering
     def PostBatch(self, request: pb.PostBatchRequest, context: grpc.ServicerContext) -> pb.PostBatchResponse:
         """Records several operations in order."""
         by, calling = access(context), caller(context)
-        drafts = narrowing.allowed_drafts(
-            by, request.ledger, batch_requests.operation_drafts(request, calling.principal)
-        )
+        asked = batch_requests.operation_drafts(request, calling.principal, by.roles)
+        drafts = narrowing.allowed_drafts(by, request.ledger, asked)
         denied = narrowing.first_denied(by, drafts)
         if denied is not None:
             self.door.authorise.denied(calling, _POST_BATCH, request, denied)
         is_full = request.view == pb.BATCH_VIEW_FULL
         room = batches.room_for_details(self._ledgers, request, drafts, is_full=is_full)
         decisions = batches.decide(self._ledgers, request.ledger, drafts, calling, atomic=request.atomic)
+        # What a chart asks for is known in the lane only.
+        later = narrowing.first_denied(by, decisions) if denied is None else None
+        if later is not None:
+            self.door.authorise.denied(calling, _POST_BATCH, request, later)
         return pb.PostBatchResponse(
             results=batches.results(by, request.ledger, decisions, is_full=is_full, room=room)
         )

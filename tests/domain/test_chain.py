@@ -45,6 +45,7 @@ FROZEN = {
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
     "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
     "chain_vectors_templates.json": "467e30c4c0e136f6ef86eea0117050a5f913b0b1b287a1954c1cc35b056dcb65",
+    "chain_vectors_roles.json": "2256222a845ec1b5d8998c642ddba771ce77cb25721a1afe7425d1d0512cce2d",
     "chain_vectors_charts.json": "06c2cf503899adf22a43ff2b9475fc096eeb3d135ab117b98dd2e3ac45e04945",
 }
 VECTOR_FILES = [HERE.parent / "data" / name for name in FROZEN]
@@ -157,8 +158,10 @@ def chart(given: dict[str, Any]) -> bytes:
     for kind in sorted(given["kinds"], key=lambda kind: kind["name"].encode()):
         answer += text(kind["name"]) + number(kind["idempotency"], 1) + texts(kind["required_metadata"])
         numbering = kind["numbering"]
-        answer += number(0, 1) if numbering is None else number(1, 1) + text(numbering["name"])
-        answer += text(numbering["per"]) if numbering is not None else b""
+        role = kind.get("role")
+        answer += number((numbering is not None) + 2 * (role is not None), 1)
+        answer += text(numbering["name"]) + text(numbering["per"]) if numbering is not None else b""
+        answer += number(role, 1) if role is not None else b""
     templates = sorted(given.get("templates", []), key=lambda one: (one["name"].encode(), one["version"]))
     return answer + number(len(templates), 4) + b"".join(map(template, templates))
 
@@ -327,6 +330,13 @@ def test_another_language_computes_every_vector(file: Path) -> None:
 
 def test_the_vectors_reach_every_layout() -> None:
     records = [record for vectors in VECTORS for record in vectors["records"]]
+    kinds_of_charts = [kind for record in records if "chart" in record for kind in record["chart"]["kinds"]]
+    assert {(bool(kind["numbering"]), bool(kind.get("role"))) for kind in kinds_of_charts} == {
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
+    }
     kinds = {"ledger", "asset", "account", "transaction", "member", "chart"}
     assert {record["record"] for record in records} == kinds
     assert {bool(record.get("account_prefixes")) for record in records if record.get("roles")} == {
@@ -510,7 +520,9 @@ CHART = chart_pb.Chart(
             name="sale",
             idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL,
             numbering=chart_pb.Numbering(name="receipts"),
+            role=member_pb.ROLE_POSTER,
         ),
+        chart_pb.Kind(name="fix", idempotency=chart_pb.IDEMPOTENCY_RULE_NONE, role=member_pb.ROLE_ACCOUNTANT),
         chart_pb.Kind(name="*", idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL, required_metadata=[]),
     ],
 )

@@ -18,6 +18,8 @@ from ledger.v1 import (
     chart_service_pb2_grpc,
     ledger_admin_service_pb2,
     ledger_service_pb2,
+    member_service_pb2,
+    member_service_pb2_grpc,
 )
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
@@ -47,12 +49,14 @@ METHODS = {
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
     **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns"), "ledgers"),
     **dict.fromkeys(("ApplyChart", "GetChart"), "charts"),
+    "AddMember": "members",
 }
 _MODULES = {
     "admin": ledger_admin_service_pb2,
     "accounts": account_service_pb2,
     "ledgers": ledger_service_pb2,
     "charts": chart_service_pb2,
+    "members": member_service_pb2,
 }
 
 
@@ -65,6 +69,8 @@ def request(method: str, fields: Fields) -> Message:
 def stub(server: Serving, service: str) -> Any:
     if service == "charts":
         return chart_service_pb2_grpc.ChartServiceStub(server.channel)
+    if service == "members":
+        return member_service_pb2_grpc.MemberServiceStub(server.channel)
     return getattr(server, service)
 
 

@@ -23,8 +23,8 @@ from oracle.forms import CODES, Fields, Refused
 from oracle.playing import shortened
 from oracle.restarting import IS_OURS
 
-# What no drawn request can meet: it takes thousands of operations.
-_UNMET = {"BATCH_TOO_LARGE"}
+# What no drawn request can meet: it takes thousands of operations, or a service that asks who calls.
+_UNMET = {"BATCH_TOO_LARGE", "ROLE_REQUIRED"}
 _MEMORY_MAX = 8
 # Shortening a failure takes no longer than this.
 SHORTENING_S = 90.0

@@ -19,14 +19,14 @@ CALLS = re.compile(r"^call \w+/(\w+) '(.*?)'$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_call_of_the_readme_is_answered(name: str, database: Database) -> None:
+def test_each_call_of_the_readme_is_answered(name: str, database: Database, tmp_path: Path) -> None:
     text = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     ((file, ledger),) = APPLIES.findall(text)
     calls = CALLS.findall(text)
 
     assert len(text.splitlines()) <= 45
     assert len(calls) == 3
-    with LiveSide.opened(database.app_url) as side:
+    with LiveSide.opened(database.app_url, tmp_path) as side:
         side.ask("CreateLedger", {"name": ledger})
         side.ask("ApplyChart", {"ledger": ledger, "chart": read_chart(EXAMPLES.parent / file)})
         for method, body in calls:

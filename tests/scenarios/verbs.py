@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from scenarios.chart_files import read_chart
+from scenarios.chart_files import ROLES, read_chart
 from scenarios.language import Fault, Outcome, Words
 from scenarios.operations import OPERATIONS, facts_of, limits, opened
 from scenarios.sides import Refusal
@@ -122,6 +122,22 @@ def ledger(stage: Stage, words: Words) -> Outcome:
     return DONE
 
 
+def member(stage: Stage, words: Words) -> Outcome:
+    """NAME ROLE…"""
+    principal = f"jwt:{words.take('a name')}"
+    roles = [ROLES.index(words.take_one_of("a role", *ROLES[1:]))]
+    while words:
+        roles.append(ROLES.index(words.take_one_of("a role", *ROLES[1:])))
+    return opened(stage.ask("AddMember", principal=principal, roles=sorted(roles), version=0))
+
+
+def caller(stage: Stage, words: Words) -> Outcome:
+    """NAME, or nobody."""
+    stage.side.caller = f"jwt:{words.take('a name')}" if words else ""
+    words.end()
+    return DONE
+
+
 def clock(stage: Stage, words: Words) -> Outcome:
     """TIME. Never back."""
     (text,) = words.take_all("a time")
@@ -145,5 +161,7 @@ VERBS: dict[str, Verb] = {
     **{verb: Verb(partial(status, verb), "ok|replayed", "ok") for verb in STATUSES},
     "limit": Verb(limit, "ok|replayed", "ok"),
     "ledger": Verb(ledger, "ok", "ok"),
+    "member": Verb(member, "ok|replayed", "ok"),
+    "as": Verb(caller, "ok", "ok"),
     "clock": Verb(clock, "ok", "ok"),
 }
