@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from ledger.v1.ledger_pb2 import SIDE_CREDIT, SIDE_DEBIT, EntryDraft
+from ledger.v1.ledger_pb2 import SIDE_CREDIT, SIDE_DEBIT, EntryDraft, TemplateUse
 from ledger.v1.ledger_service_pb2 import (
     GetBalanceRequest,
     ListEntriesRequest,
@@ -20,6 +20,8 @@ from ledger.v1.ledger_service_pb2 import (
 ASSET = "USD"
 ACCOUNT_PREFIX = "users:"
 KIND = "transfer"
+# What templates are given: an amount, and the numbers of two accounts.
+AMOUNT, DEBITED, CREDITED = "amount", "debited", "credited"
 _METADATA = {"order": "1234"}
 
 
@@ -44,6 +46,8 @@ class Shape:
     """Names of accounts are this and a number, from `first` on."""
     first: int = 0
     asset: str = ASSET
+    template: str = ""
+    """The chart's template that makes the posts of a batch; empty where they have their entries."""
 
 
 class Drafts:
@@ -68,18 +72,20 @@ class Drafts:
         """A PostBatch of independent posts."""
         return PostBatchRequest(
             ledger=ledger,
-            operations=[
-                Operation(
-                    post=PostOperation(
-                        idempotency_key=self.key(),
-                        entries=self.entries(),
-                        kind=KIND,
-                        metadata=self.metadata,
-                    )
-                )
-                for _ in range(size)
-            ],
+            operations=[Operation(post=self._operation()) for _ in range(size)],
         )
+
+    def _operation(self) -> PostOperation:
+        if not self._shape.template:
+            return PostOperation(
+                idempotency_key=self.key(), entries=self.entries(), kind=KIND, metadata=self.metadata
+            )
+        debited, credited = self._places()
+        given = {AMOUNT: self._amount(), DEBITED: debited, CREDITED: credited}
+        use = TemplateUse(
+            name=self._shape.template, parameters={name: str(number) for name, number in given.items()}
+        )
+        return PostOperation(idempotency_key=self.key(), template=use)
 
     def balance(self, ledger: str) -> GetBalanceRequest:
         """A GetBalance."""
@@ -97,12 +103,9 @@ class Drafts:
 
     def pair(self) -> tuple[str, str, int]:
         """The debited account, the credited one, and an amount."""
-        shape = self._shape
-        if shape.is_hot:
-            debited, credited = 0, self._random.randrange(1, shape.accounts)
-        else:
-            debited, credited = self._random.sample(range(shape.accounts), 2)
-        return self._name(debited), self._name(credited), self._random.randint(1, 99_999)
+        debited, credited = self._places()
+        prefix = self._shape.prefix
+        return f"{prefix}{debited}", f"{prefix}{credited}", self._amount()
 
     def entries(self) -> tuple[EntryDraft, EntryDraft]:
         """A debit and a credit."""
@@ -113,9 +116,19 @@ class Drafts:
             EntryDraft(account=credited, side=SIDE_CREDIT, amount=amount, asset=asset),
         )
 
-    def _account(self) -> str:
-        return self._name(self._random.randrange(self._shape.accounts))
+    def _amount(self) -> int:
+        return self._random.randint(1, 99_999)
 
-    def _name(self, place: int) -> str:
-        shape = self._shape
-        return f"{shape.prefix}{shape.first + place * shape.stride}"
+    def _places(self) -> tuple[int, int]:
+        """The numbers of the debited account and of the credited one."""
+        accounts = self._shape.accounts
+        if self._shape.is_hot:
+            return self._number(0), self._number(self._random.randrange(1, accounts))
+        debited, credited = self._random.sample(range(accounts), 2)
+        return self._number(debited), self._number(credited)
+
+    def _account(self) -> str:
+        return f"{self._shape.prefix}{self._number(self._random.randrange(self._shape.accounts))}"
+
+    def _number(self, place: int) -> int:
+        return self._shape.first + place * self._shape.stride

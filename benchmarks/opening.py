@@ -7,6 +7,8 @@ import secrets
 import grpc
 from ledger.v1.account_service_pb2 import AccountDraft, BatchCreateAccountsRequest
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
+from ledger.v1.chart_service_pb2 import ApplyChartRequest, Chart
+from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_admin_service_pb2 import CreateAssetRequest, CreateLedgerRequest
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_pb2 import ACCOUNT_TYPE_ASSET, BalanceLimit
@@ -14,6 +16,7 @@ from ledger.v1.ledger_pb2 import ACCOUNT_TYPE_ASSET, BalanceLimit
 from benchmarks.drafts import ASSET, account_name
 
 _ACCOUNTS_AT_ONCE = 1_000
+_DIRECT = (("grpc.enable_http_proxy", 0),)
 
 
 def open_ledger(target: str, accounts: int, *, is_bounded: bool = False) -> str:
@@ -25,7 +28,7 @@ def open_ledgers(target: str, count: int, accounts: int, *, is_bounded: bool = F
     """Makes ledgers, each with one asset and so many accounts, and answers their names."""
     limits = [BalanceLimit(asset=ASSET, balance_min="-1000000000000")] if is_bounded else []
     names = [f"bench-{secrets.token_hex(6)}" for _ in range(count)]
-    with grpc.insecure_channel(target, options=(("grpc.enable_http_proxy", 0),)) as channel:
+    with grpc.insecure_channel(target, options=_DIRECT) as channel:
         admin, opener = LedgerAdminServiceStub(channel), AccountServiceStub(channel)
         for ledger in names:
             admin.CreateLedger(CreateLedgerRequest(name=ledger))
@@ -41,3 +44,9 @@ def open_ledgers(target: str, count: int, accounts: int, *, is_bounded: bool = F
                     )
                 )
     return names
+
+
+def apply_chart(target: str, ledger: str, chart: Chart) -> None:
+    """Gives a ledger its first chart."""
+    with grpc.insecure_channel(target, options=_DIRECT) as channel:
+        ChartServiceStub(channel).ApplyChart(ApplyChartRequest(ledger=ledger, chart=chart))

@@ -12,7 +12,7 @@ from benchmarks.measured import Measured
 from benchmarks.report import Report
 from benchmarks.sizes import FULL, QUICK, Size
 from benchmarks.stage import stage
-from benchmarks.suites import batches, big_books, calls, client, footprint, keyed, overload, spreading
+from benchmarks.suites import batches, big_books, calls, charts, client, footprint, keyed, overload, spreading
 
 SIZES = {"quick": QUICK, "full": FULL}
 SUITES: dict[str, Callable[[Bench], Iterator[Measured]]] = {
@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[Bench], Iterator[Measured]]] = {
     "one_caller": calls.one_caller,
     "open_loop": calls.open_loop,
     "with_key": keyed.with_key,
+    "charts": charts.charts,
     "two_workers": spreading.two_workers,
     "hundred_ledgers": spreading.hundred_ledgers,
     "disk": footprint.disk,

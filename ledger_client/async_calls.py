@@ -13,9 +13,11 @@ from ledger.v1.account_service_pb2_grpc import AccountServiceStub
 from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
 from ledger.v1.audit_service_pb2_grpc import AuditServiceStub
 from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
+from ledger.v1.dev_service_pb2_grpc import DevServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger.v1.member_service_pb2_grpc import MemberServiceStub
+from ledger.v1.report_service_pb2_grpc import ReportServiceStub
 
 from ledger_client.asks import Ask
 from ledger_client.async_posting import AsyncPosting
@@ -35,8 +37,8 @@ AnswerT = TypeVar("AnswerT")
 class AsyncCalls:
     """The services behind one or several asyncio channels, on the event loop it is made in.
 
-    `ledger`, `accounts`, `admin`, `charts`, `api_keys`, `members` and `audits` are the generated
-    stubs: give one of their methods to `call`. Posts are spread over all channels, other
+    `ledger`, `accounts`, `admin`, `charts`, `reports`, `api_keys`, `members`, `audits` and `dev` are
+    the generated stubs: give one of their methods to `call`. Posts are spread over all channels, other
     calls take the first.
     """
 
@@ -66,6 +68,8 @@ class AsyncCalls:
         self.api_keys = APIKeyServiceStub(channel)
         self.members = MemberServiceStub(channel)
         self.charts = ChartServiceStub(channel)
+        self.reports = ReportServiceStub(channel)
+        self.dev = DevServiceStub(channel)
         self.audits = AuditServiceStub(channel)
 
     async def call(

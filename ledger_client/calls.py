@@ -13,9 +13,11 @@ from ledger.v1.account_service_pb2_grpc import AccountServiceStub
 from ledger.v1.api_key_service_pb2_grpc import APIKeyServiceStub
 from ledger.v1.audit_service_pb2_grpc import AuditServiceStub
 from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
+from ledger.v1.dev_service_pb2_grpc import DevServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from ledger.v1.member_service_pb2_grpc import MemberServiceStub
+from ledger.v1.report_service_pb2_grpc import ReportServiceStub
 
 from ledger_client.asks import Ask
 from ledger_client.credentials import own_metadata
@@ -64,9 +66,10 @@ PageResponseT = TypeVar("PageResponseT", bound=_PageResponse)
 class Calls:
     """The services behind one or several channels; safe to share between threads.
 
-    `ledger`, `accounts`, `admin`, `charts`, `api_keys`, `members` and `audits` are the generated
-    stubs: give one of their methods to `call` or `pages`. Posts are spread over all channels, other calls
-    take the first. `metadata` goes with every call. `clock`, `sleep` and `later` have seconds of one time.
+    `ledger`, `accounts`, `admin`, `charts`, `reports`, `api_keys`, `members`, `audits` and `dev` are
+    the generated stubs: give one of their methods to `call` or `pages`. Posts are spread over all
+    channels, other calls take the first. `metadata` goes with every call. `clock`, `sleep` and
+    `later` have seconds of one time.
     """
 
     def __init__(
@@ -105,6 +108,8 @@ class Calls:
         self.api_keys = APIKeyServiceStub(channel)
         self.members = MemberServiceStub(channel)
         self.charts = ChartServiceStub(channel)
+        self.reports = ReportServiceStub(channel)
+        self.dev = DevServiceStub(channel)
         self.audits = AuditServiceStub(channel)
 
     def call(

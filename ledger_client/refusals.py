@@ -8,7 +8,8 @@
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── TemplateNotFound
-    │   ├── APIKeyNotFound          ├── MemberNotFound       └── ChartNotFound
+    │   ├── APIKeyNotFound          ├── MemberNotFound       ├── ChartNotFound
+    │   └── AccountSetNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -18,11 +19,13 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached
-    │   ├── ClientUpgradeRequired   ├── LastTenantAdmin      └── ChartConflict
+    │   ├── ClientUpgradeRequired   ├── LastTenantAdmin      ├── ChartConflict
+    │   └── TooManyEntries
     ├── AmountOverflow
     ├── NotPermitted ─ who asks may not, or is not known
     │   ├── CredentialsMissing      ├── CredentialsInvalid
-    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
+    │   ├── RoleRequired            ├── NotAMember           ├── MembershipNarrowed
+    │   └── ForbiddenDevEndpoint
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
     ├── Exhausted
@@ -197,6 +200,10 @@ class ChartNotFound(NotFound):
     """The ledger has no chart, or none of this version."""
 
 
+class AccountSetNotFound(NotFound):
+    """The ledger's chart had no such account set at the sequence."""
+
+
 class MemberNotFound(NotFound):
     """The principal is no member of the ledger."""
 
@@ -297,6 +304,10 @@ class ChartConflict(Precondition):
     """What is recorded contradicts the chart; the violations are the first of the offenders."""
 
 
+class TooManyEntries(Precondition):
+    """A report would have to examine more than one call may; the facts name the account or prefix."""
+
+
 class LastTenantAdmin(Precondition):
     """The ledger would be left without a tenant-admin."""
 
@@ -329,6 +340,10 @@ class MembershipNarrowed(NotPermitted):
     """The caller's membership is narrowed to accounts, and it asked for more than them."""
 
 
+class ForbiddenDevEndpoint(NotPermitted):
+    """The method is for trying things out, and the server does not offer it; the facts name the settings."""
+
+
 class Aborted(Refused):
     """Nothing was recorded; the same request may succeed."""
 
@@ -354,7 +369,7 @@ class Overloaded(Exhausted):
 
 
 class BatchTooLarge(Exhausted):
-    """More operations, entries or bytes than a batch may have."""
+    """More operations, entries or bytes than a batch may have, or more balances than are added up."""
 
 
 class RateLimited(Exhausted):

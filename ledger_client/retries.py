@@ -13,6 +13,7 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 from ledger.v1 import ledger_service_pb2
 from ledger.v1.api_key_service_pb2 import CreateAPIKeyRequest
+from ledger.v1.dev_service_pb2 import BonusRequest, ChargeRequest, ReversalRequest, TopUpRequest
 
 from ledger_client.refusals import NOTHING_DONE_REASONS, DeadlineExceeded, OutcomeUnknown, Refused
 
@@ -20,6 +21,16 @@ from ledger_client.refusals import NOTHING_DONE_REASONS, DeadlineExceeded, Outco
 ATTEMPTS_MAX = 5
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 2.0
+
+# Requests of one write, with its key.
+_WITH_ONE_KEY = (
+    ledger_service_pb2.PostRequest,
+    ledger_service_pb2.ReverseRequest,
+    TopUpRequest,
+    ChargeRequest,
+    BonusRequest,
+    ReversalRequest,
+)
 
 # A number between 0 and 1, as random.random gives it.
 Chance = Callable[[], float]
@@ -110,7 +121,7 @@ def write_keys(request: Message) -> tuple[str, ...]:
         return ()
     if isinstance(request, ledger_service_pb2.PostBatchRequest):
         return tuple(_key(operation) for operation in request.operations)
-    if isinstance(request, ledger_service_pb2.PostRequest | ledger_service_pb2.ReverseRequest):
+    if isinstance(request, _WITH_ONE_KEY):
         return (request.idempotency_key.strip(),)
     # Sent twice, two API keys would be made, and one of them known to nobody.
     return ("",) if isinstance(request, CreateAPIKeyRequest) else ()

@@ -142,6 +142,8 @@ class App:
                 "embedded_database": self.config.database_url is None,
                 "authentication": self.config.authenticates,
                 "daily_trial_balance": self.config.daily_trial_balance,
+                "ledger_enabled": self.config.enabled,
+                "dev_endpoints_enabled": self.config.dev_endpoints_enabled,
             },
         )
         server = Server(
@@ -153,7 +155,12 @@ class App:
             door=Door(
                 self._authenticate(api_keys),
                 meter,
-                Authoriser(ledgers.memberships, ledgers.denials, frozenset(self.config.platform_admins)),
+                Authoriser(
+                    ledgers.memberships,
+                    ledgers.denials,
+                    frozenset(self.config.platform_admins),
+                    self.config.dev_endpoints_off_by,
+                ),
             ),
             client_version_min=self.config.client_version_min,
         )

@@ -31,13 +31,18 @@
     LEDGER_CLIENT_VERSION_MIN
                           the oldest ledger_client that is served, as 1.2.3; any by default
     LEDGER_ENV            dev, stage or prod; unset means prod
+    LEDGER_ENABLED        on or off; by default off: what people see of the credits beside the
+                          service proper, DevService among it
+    LEDGER_DEV_ENDPOINTS_ENABLED
+                          on or off; by default on in dev and stage: whether DevService answers
+
+For on and off, true and false are taken too.
 
 Command-line options come before the environment.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -45,8 +50,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from ledger_server.addresses import is_address, is_loopback
+
 LISTEN_DEFAULT = "127.0.0.1:50051"
-PORT_MAX = 65_535
 WORKERS_MAX = 32
 COMMITTERS_DEFAULT = 4
 # Fewer drafts gain more by waiting for each other; see docs/performance.md.
@@ -55,6 +61,8 @@ READERS_DEFAULT = 8
 DRAIN_GRACE_S = 20.0
 JWT_LIFETIME_MAX_S = 3_600
 RATE_MAX = 1_000_000
+ENABLED = "LEDGER_ENABLED"
+DEV_ENDPOINTS_ENABLED = "LEDGER_DEV_ENDPOINTS_ENABLED"
 
 
 class ConfigError(Exception):
@@ -96,6 +104,8 @@ class Config:
     daily_trial_balance: bool = True
     client_version_min: str | None = None
     environment: str = "prod"
+    enabled: bool = False
+    dev_endpoints_enabled: bool = False
     # Paths are text, so that the settings can be told to another process.
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -118,6 +128,12 @@ class Config:
         """Whether callers are asked who they are."""
         return bool(self.tls_client_ca or self.jwt_jwks or self.api_keys)
 
+    @property
+    def dev_endpoints_off_by(self) -> tuple[str, ...]:
+        """The settings that keep DevService from answering; none where it answers."""
+        switches = {ENABLED: self.enabled, DEV_ENDPOINTS_ENABLED: self.dev_endpoints_enabled}
+        return tuple(name for name, is_on in switches.items() if not is_on)
+
 
 def load(
     *,
@@ -131,7 +147,7 @@ def load(
 ) -> Config:
     """The configuration from options and environment. Raises ConfigError."""
     listen = listen or environ.get("LEDGER_LISTEN") or LISTEN_DEFAULT
-    if not _is_address(listen):
+    if not is_address(listen):
         raise ConfigError(
             f"cannot listen on {listen!r}; it may be HOST:PORT, as {LISTEN_DEFAULT}, or unix:PATH"
         )
@@ -174,6 +190,8 @@ def load(
         daily_trial_balance=_switch(environ, "LEDGER_DAILY_TRIAL_BALANCE", is_on=True),
         client_version_min=version,
         environment=environment,
+        enabled=_switch(environ, ENABLED, is_on=False),
+        dev_endpoints_enabled=_switch(environ, DEV_ENDPOINTS_ENABLED, is_on=environment != "prod"),
         **_security(security or Security(), environ),
         platform_admins=_names(environ.get("LEDGER_PLATFORM_ADMINS") or ""),
     )
@@ -230,9 +248,9 @@ def _names(text: str) -> tuple[str, ...]:
 def _switch(environ: Mapping[str, str], name: str, *, is_on: bool) -> bool:
     """Whether a setting is on; `is_on` is what it is by default."""
     text = environ.get(name) or ("on" if is_on else "off")
-    if text not in ("on", "off"):
+    if text not in ("on", "off", "true", "false"):
         raise ConfigError(f"{name} is {text!r}; it may be on or off")
-    return text == "on"
+    return text in ("on", "true")
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
@@ -275,24 +293,3 @@ def refuse_strangers(config: Config) -> None:
             " clear: set LEDGER_TLS_CERT and LEDGER_TLS_KEY, or say --insecure-plaintext where something"
             " else encrypts"
         )
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether an address to listen on is this machine's own."""
-    if listen.startswith("unix:"):
-        return True
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_address(listen: str) -> bool:
-    """Whether an address to listen on is well formed."""
-    host, _, port = listen.rpartition(":")
-    return listen.startswith("unix:") or (
-        bool(host) and port.isascii() and port.isdigit() and int(port) <= PORT_MAX
-    )

@@ -16,9 +16,11 @@ from ledger.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
     chart_service_pb2_grpc,
+    dev_service_pb2_grpc,
     ledger_admin_service_pb2_grpc,
     ledger_service_pb2_grpc,
     member_service_pb2_grpc,
+    report_service_pb2_grpc,
 )
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
@@ -67,6 +69,8 @@ class Person(Serving):
     charts: chart_service_pb2_grpc.ChartServiceStub
     audits: audit_service_pb2_grpc.AuditServiceStub
     api_keys: api_key_service_pb2_grpc.APIKeyServiceStub
+    reports: report_service_pb2_grpc.ReportServiceStub
+    dev: dev_service_pb2_grpc.DevServiceStub
 
     def add(
         self, ledger: str, principal: str, *roles: Role, prefixes: Sequence[str] = (), version: int = 0
@@ -117,7 +121,13 @@ class Society:
             chart_service_pb2_grpc.ChartServiceStub(channel),
             audit_service_pb2_grpc.AuditServiceStub(channel),
             api_key_service_pb2_grpc.APIKeyServiceStub(channel),
+            report_service_pb2_grpc.ReportServiceStub(channel),
+            dev_service_pb2_grpc.DevServiceStub(channel),
         )
+
+    def token(self, name: str) -> str:
+        """Somebody's token."""
+        return self._signer.token(name)
 
     def ledger(self, name: str = "") -> tuple[str, Person]:
         """A new ledger and its tenant-admin."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from callers import lines, post_operation, transaction_name
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,10 +12,12 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from society import Person
 
 from ledger_server.domain.members import Role
@@ -52,6 +55,9 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
         ),
         "LedgerService.BatchGetBalances": lambda p: p.ledgers.BatchGetBalances(
             pb.BatchGetBalancesRequest(ledger=ledger, names=[pb.BalanceName(account="cash")])
+        ),
+        "LedgerService.GetAggregateBalance": lambda p: p.ledgers.GetAggregateBalance(
+            pb.GetAggregateBalanceRequest(ledger=ledger, account_prefix="cash")
         ),
         "LedgerService.TrialBalance": lambda p: p.ledgers.TrialBalance(pb.TrialBalanceRequest(ledger=ledger)),
         "LedgerService.RunTrialBalance": lambda p: p.ledgers.RunTrialBalance(
@@ -100,6 +106,24 @@ def requests(ledger: str) -> dict[str, Callable[[Person], Any]]:
             charts_pb.ApplyChartRequest(ledger=ledger, chart=charts_pb.Chart(kinds=[kind]))
         ),
         "ChartService.GetChart": lambda p: p.charts.GetChart(charts_pb.GetChartRequest(ledger=ledger)),
+        "ReportService.ListOverdueBalances": lambda p: p.reports.ListOverdueBalances(
+            report_pb.ListOverdueBalancesRequest(ledger=ledger, account="cash", asset="USD")
+        ),
+        "ReportService.ListCharges": lambda p: p.reports.ListCharges(
+            report_pb.ListChargesRequest(ledger=ledger, account="cash", asset="USD")
+        ),
+        "DevService.TopUp": lambda p: p.dev.TopUp(
+            dev_pb.TopUpRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1")
+        ),
+        "DevService.Charge": lambda p: p.dev.Charge(
+            dev_pb.ChargeRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1")
+        ),
+        "DevService.Bonus": lambda p: p.dev.Bonus(
+            dev_pb.BonusRequest(ledger=ledger, user_id=str(UUID(int=1)), amount="1", reason="a gift")
+        ),
+        "DevService.Reversal": lambda p: p.dev.Reversal(
+            dev_pb.ReversalRequest(ledger=ledger, transaction=origin)
+        ),
         "MemberService.AddMember": lambda p: p.add(ledger, "jwt:new", Role.READER),
         "MemberService.RemoveMember": lambda p: p.remove(ledger, "jwt:nobody"),
         "MemberService.ListMembers": lambda p: p.members.ListMembers(

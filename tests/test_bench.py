@@ -72,6 +72,12 @@ ROWS = {
         "with_key, balance": "calls/s",
         "with_key, balance, server CPU": "us/call",
     },
+    "charts": {
+        "charts, families and kinds": "transactions/s",
+        "charts, limits": "transactions/s",
+        "charts, template": "transactions/s",
+        "charts, numbered kind": "transactions/s",
+    },
     "two_workers": {"two_workers": "transactions/s", "two_workers, 40001": "% of commits"},
     "hundred_ledgers": {"4 ledgers, two workers": "transactions/s"},
     "disk": {"disk, random keys": "bytes/transaction", "disk, time-ordered keys": "bytes/transaction"},
@@ -399,6 +405,21 @@ def test_results_are_written_between_the_marks_of_the_page_and_nothing_else_chan
         assert before.partition("<!-- end of")[2] == after.partition("<!-- end of")[2]
     with pytest.raises(ValueError, match="once"):
         with_results("no marks", report())
+
+
+def test_a_later_run_of_one_suite_stands_behind_the_full_one_with_facts_of_its_own() -> None:
+    marks = "a\n<!-- results: benchmarks/page.py writes them -->\n<!-- end of results -->\nb"
+    later = replace(taken(0.9), suite="charts, limits")
+    part = replace(report(later, replace(later, suite="charts, template")), size="full", taken="2027-05-06T")
+
+    written = with_results(marks, report(taken(0.3)), part)
+
+    full, _, behind = written.partition("`./ledger bench --suite full --only charts`, 2027-05-06,")
+    assert "`./ledger bench --suite quick`, 2026-01-02," in full
+    assert "| post | 300 calls/s |" in full
+    assert "| charts, limits | 900 calls/s |" in behind
+    assert "| charts, template | 900 calls/s |" in behind
+    assert "--only" not in full
 
 
 @pytest.mark.parametrize(

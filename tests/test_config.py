@@ -36,6 +36,13 @@ _TLS = {"LEDGER_TLS_CERT": "server.pem", "LEDGER_TLS_KEY": "server-key.pem"}
 _JWT = {"LEDGER_JWT_JWKS": "set.json", "LEDGER_JWT_ISSUER": "i", "LEDGER_JWT_AUDIENCE": "a"}
 _KEYS = {"LEDGER_API_KEYS": "on"}
 _CLIENT_CA = {"LEDGER_TLS_CLIENT_CA": "ca.pem"}
+SWITCHES = (
+    "LEDGER_DAILY_TRIAL_BALANCE",
+    "LEDGER_REFLECTION",
+    "LEDGER_API_KEYS",
+    "LEDGER_ENABLED",
+    "LEDGER_DEV_ENDPOINTS_ENABLED",
+)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +132,42 @@ def test_the_daily_trial_balance_is_on_unless_it_is_switched_off(text: str | Non
     assert config.load(environ=environ).daily_trial_balance is is_on
 
 
-@pytest.mark.parametrize("name", ["LEDGER_DAILY_TRIAL_BALANCE", "LEDGER_REFLECTION", "LEDGER_API_KEYS"])
+@pytest.mark.parametrize("name", SWITCHES)
 def test_a_switch_is_on_or_off(name: str) -> None:
+    for on, off in (("on", "off"), ("true", "false")):
+        assert config.load(environ={name: on}) != config.load(environ={name: off})
     with pytest.raises(config.ConfigError, match=f"{name} is 'no'; it may be on or off"):
         config.load(environ={name: "no"})
+
+
+@pytest.mark.criterion("S003-30", "S003-32", "S003-45")
+@pytest.mark.parametrize(
+    ("environ", "environment", "are_offered"),
+    [
+        ({}, "prod", False),
+        ({"LEDGER_ENV": ""}, "prod", False),
+        ({"LEDGER_ENV": "prod"}, "prod", False),
+        ({"LEDGER_ENV": "stage"}, "stage", True),
+        ({"LEDGER_ENV": "dev"}, "dev", True),
+        ({"LEDGER_ENV": "dev", "LEDGER_DEV_ENDPOINTS_ENABLED": "false"}, "dev", False),
+        ({"LEDGER_DEV_ENDPOINTS_ENABLED": "true"}, "prod", True),
+    ],
+    ids=str,
+)
+def test_the_environment_gives_development_flags_their_defaults(
+    environ: dict[str, str], environment: str, are_offered: bool
+) -> None:
+    off, on = config.load(environ=environ), config.load(environ={**environ, "LEDGER_ENABLED": "on"})
+
+    assert (off.environment, off.enabled, off.dev_endpoints_enabled) == (environment, False, are_offered)
+    assert off.dev_endpoints_off_by[0] == "LEDGER_ENABLED"
+    assert on.dev_endpoints_off_by == (() if are_offered else ("LEDGER_DEV_ENDPOINTS_ENABLED",))
+
+
+@pytest.mark.parametrize("name", ["production", "DEV", "test"])
+def test_another_environment_is_refused(name: str) -> None:
+    with pytest.raises(config.ConfigError, match=f"LEDGER_ENV is '{name}'; it may be dev, stage or prod"):
+        config.load(environ={"LEDGER_ENV": name})
 
 
 def test_options_come_before_the_environment() -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "migrate": ("ledger_server.cli.migrate:migrate", "Create or upgrade the schema and the roles."),
     "health": ("ledger_server.cli.health:health", "Ask a running service whether it serves."),
     "demo": ("ledger_server.cli.demo:demo", "Walk through the five verbs on a fresh ledger."),
+    "validate": ("ledger_server.cli.validate:validate", "Walk through loyalty credits, and judge each step."),
     "apply": ("ledger_server.cli.apply:apply", "Give a ledger its chart, from a YAML file."),
     "import": ("ledger_server.cli.import_journal:import_journal", "Post a journal CSV into a ledger."),
     "export": ("ledger_server.cli.export:export", "Write a ledger out as CSV or as an hledger journal."),

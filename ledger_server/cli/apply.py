@@ -84,6 +84,7 @@ def _show(ledger: str, tried: ApplyChartResponse) -> None:
         ("family", changes.families),
         ("kind", changes.kinds),
         ("template", changes.templates),
+        ("set", changes.sets),
     ):
         for sign, names in (("+", difference.added), ("~", difference.changed), ("-", difference.removed)):
             for one in names:

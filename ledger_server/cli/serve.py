@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # How often a worker that has ended is looked for.
 _LOOK_S = 0.2
+_DEV_LINE = "  dev       DevService answers: for trying things out, not for production"
 
 
 @click.command()
@@ -179,6 +180,7 @@ def _banner(service: App | Workers, settings: Config) -> str:
             f"  books     {books}",
             *([f"  workers   {settings.workers} processes share the port"] if settings.workers > 1 else ()),
             f"  security  {_security(settings)}",
+            *([] if settings.dev_endpoints_off_by else [_DEV_LINE]),
             *(
                 ["  callers   send credentials: docs/operations.md, section Who calls"]
                 if settings.authenticates or settings.tls_cert

@@ -23,6 +23,11 @@ _target = click.option(
 
 def target_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command its --target, and the options that `connected` takes credentials from."""
+    return _target(credentials_options(command))
+
+
+def credentials_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that `connected` takes credentials from."""
     for name, metavar, variable, sentence in (
         ("--server-name", "NAME", "LEDGER_TLS_SERVER_NAME", "The name in the server's certificate."),
         ("--tls-key", "FILE", "LEDGER_TLS_KEY", "The private key of --tls-cert."),
@@ -47,7 +52,7 @@ def target_option(command: Callable[..., Any]) -> Callable[..., Any]:
         callback=_keep,
         help="Send the token to another machine without TLS.",
     )
-    return _target(insecure(command))
+    return insecure(command)
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:

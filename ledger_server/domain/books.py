@@ -14,6 +14,7 @@ from typing import Any
 
 from ledger_server.domain.accounts import AccountVersion, Asset, AssetRecord, Head
 from ledger_server.domain.chain import framed
+from ledger_server.domain.charts import Family
 from ledger_server.domain.expanders import Expanders, post_of
 from ledger_server.domain.governing import Rules
 from ledger_server.domain.members import MemberVersion
@@ -34,7 +35,7 @@ class Books:
         "asset_records",
         "assets",
         "balances",
-        "fitting",
+        "families",
         "framed",
         "head",
         "is_void",
@@ -74,8 +75,8 @@ class Books:
         self.members: dict[str, MemberVersion | None] = {}
         # The newest chart, ready to judge by; None where there is none.
         self.rules: Rules | None = None
-        # Accounts and assets that were found to fit it, by name and code.
-        self.fitting: dict[tuple[str, str], bool] = {}
+        # The family of each account that has one, by name, as far as they were asked for.
+        self.families: dict[str, Family] = {}
         # Accounts that contradict the chart which this batch applies.
         self.misfits: Misfits = NO_MISFITS
         # The last number given, by series.
@@ -106,7 +107,7 @@ class Books:
         if self._undo is not None:
             self._undo.append((self, "rules", self.rules))
         self.rules = rules
-        self.fitting = {}
+        self.families = {}
         self.made = {}
 
     @property
@@ -140,7 +141,7 @@ class Books:
         """Changes everything back since `begin`: a refused unit leaves the books as they were."""
         for mapping, key, value in reversed(self._undo or ()):
             if mapping is self:
-                self.rules, self.fitting, self.made = value, {}, {}
+                self.rules, self.families, self.made = value, {}, {}
             elif value is _MISSING:
                 del mapping[key]
             else:
@@ -180,6 +181,6 @@ class Books:
             + len(self.balances)
             + len(self.assets)
             + len(self.openings)
-            + len(self.fitting)
+            + len(self.families)
             + len(self.series)
         )

@@ -22,6 +22,8 @@ from ledger_server.domain.charts import (
 )
 from ledger_server.domain.families import meeting, parameter_names, pattern_fault
 from ledger_server.domain.members import Role, roles_fault
+from ledger_server.domain.set_faults import sets_faults
+from ledger_server.domain.sets import SETS_MAX, AccountSet
 from ledger_server.domain.template_faults import template_faults
 from ledger_server.domain.templates import TEMPLATES_MAX, Template
 
@@ -30,7 +32,7 @@ Faults = list[tuple[str, str]]
 
 def chart_faults(chart: Chart) -> Faults:
     """What is wrong with a chart, as (field, fault), in the order of its lists."""
-    return parts_faults(chart.assets, chart.families, chart.kinds, chart.templates)
+    return parts_faults(chart.assets, chart.families, chart.kinds, chart.templates, chart.sets)
 
 
 def parts_faults(
@@ -38,6 +40,7 @@ def parts_faults(
     families: Sequence[Family],
     kinds: Sequence[Kind],
     templates: Sequence[Template] = (),
+    sets: Sequence[AccountSet] = (),
 ) -> Faults:
     """The same of a chart's parts as they were sent: fields have the caller's indices."""
     counted: Faults = [
@@ -47,6 +50,7 @@ def parts_faults(
             ("families", families, FAMILIES_MAX),
             ("kinds", kinds, KINDS_MAX),
             ("templates", templates, TEMPLATES_MAX),
+            ("sets", sets, SETS_MAX),
         )
         if len(given) > most
     ]
@@ -58,6 +62,7 @@ def parts_faults(
         *_families_faults(families, assets),
         *_kinds_faults(kinds),
         *_templates_faults(templates, kinds),
+        *sets_faults(sets),
     ]
 
 

@@ -26,6 +26,7 @@ from ledger_server.domain.decisions import Decision, Moment, Recorded
 from ledger_server.domain.governing import Rules
 from ledger_server.domain.misfits import OFFENDERS_MAX
 from ledger_server.domain.refusals import ChartConflict, Refusal, VersionMismatch, Violation
+from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
 # What a kind's bytes go on with.
@@ -115,6 +116,7 @@ def chart_canonical(record_time: int, created_by: str, version: int, chart: Char
             [_family_frame(family) for family in chart.families],
             [_kind_frame(kind) for kind in chart.kinds],
             map(templates.canonical, chart.templates),
+            map(_set_frame, chart.sets),
         ],
     )
 
@@ -148,9 +150,14 @@ def _kind_frame(kind: Kind) -> bytes:
     )
 
 
+def _set_frame(one: AccountSet) -> bytes:
+    members = (chain.frames(map(chain.framed, names)) for names in (one.accounts, one.prefixes, one.sets))
+    return b"".join((chain.framed(one.name), *members, chain.framed(one.description)))
+
+
 # the difference -----------------------------------------------------------------------
 
-PartT = TypeVar("PartT", ChartAsset, Family, Kind, Template)
+PartT = TypeVar("PartT", ChartAsset, Family, Kind, Template, AccountSet)
 
 
 class Changes(NamedTuple):
@@ -168,6 +175,7 @@ class ChartChanges(NamedTuple):
     families: Changes
     kinds: Changes
     templates: Changes
+    sets: Changes
 
 
 def changes(before: Chart, after: Chart) -> ChartChanges:
@@ -177,6 +185,7 @@ def changes(before: Chart, after: Chart) -> ChartChanges:
         _changes(before.families, after.families, lambda family: family.pattern),
         _changes(before.kinds, after.kinds, lambda kind: kind.name),
         _changes(before.templates, after.templates, lambda each: f"{each.name} {each.version}"),
+        _changes(before.sets, after.sets, lambda one: one.name),
     )
 
 

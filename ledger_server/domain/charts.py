@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from ledger_server.domain.accounts import AccountType, Limit
 from ledger_server.domain.members import Role
+from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
 ASSETS_MAX = 256
@@ -108,6 +109,7 @@ class Chart:
     families: tuple[Family, ...] = ()
     kinds: tuple[Kind, ...] = ()
     templates: tuple[Template, ...] = ()
+    sets: tuple[AccountSet, ...] = ()
 
 
 NO_CHART = Chart()
@@ -144,6 +146,7 @@ def chart_of(
     families: Iterable[Family],
     kinds: Iterable[Kind],
     templates: Iterable[Template] = (),
+    sets: Iterable[AccountSet] = (),
 ) -> Chart:
     """A chart from its parts in any order; what a chart may look like is `chart_form`'s to say."""
     return Chart(
@@ -151,6 +154,7 @@ def chart_of(
         tuple(sorted(map(_family_in_order, families), key=lambda family: family.pattern.encode())),
         tuple(sorted(map(_kind_in_order, kinds), key=lambda kind: kind.name.encode())),
         tuple(sorted((each.in_order() for each in templates), key=lambda each: (each.name, each.version))),
+        tuple(sorted((each.in_order() for each in sets), key=lambda each: each.name.encode())),
     )
 
 

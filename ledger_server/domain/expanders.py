@@ -64,7 +64,10 @@ def post_of(draft: TemplateDraft, expanders: Expanders | None) -> PostDraft | Re
 
 def _not_found(used: TemplateUse, newest: int) -> TemplateNotFound:
     if not newest:
-        return TemplateNotFound(f"the ledger's chart has no template {used.name!r}", template=used.name)
+        return TemplateNotFound(
+            f"the ledger's chart has no template {used.name!r}; apply a chart that has it",
+            template=used.name,
+        )
     return TemplateNotFound(
         f"the ledger's chart has no version {used.version} of template {used.name!r}; its newest is {newest}",
         template=used.name,

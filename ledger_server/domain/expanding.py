@@ -36,8 +36,19 @@ FIELD = "template"
 class _Values(NamedTuple):
     """What the names in a pattern stand for: texts, and those of them that are numbers."""
 
-    texts: dict[str, str]
-    numbers: dict[str, int]
+    texts: Mapping[str, str]
+    numbers: Mapping[str, int]
+
+
+class _Taken(NamedTuple):
+    """Parameters given together, once or in each item; and those of them that are numbers."""
+
+    declared: Mapping[str, Parameter]
+    numbers: tuple[str, ...]
+
+    def values(self, given: Mapping[str, str]) -> _Values:
+        """What was given, when it is without fault."""
+        return _Values(given, {name: int(given[name]) for name in self.numbers})
 
 
 class _Line(NamedTuple):
@@ -55,15 +66,17 @@ class Expander:
 
     def __init__(self, template: Template) -> None:
         self.template = template
-        self._declared = {one.name: one for one in template.parameters}
-        self._groups = {group.name: {one.name: one for one in group.parameters} for group in template.groups}
+        self._once = _taken(template.parameters)
+        self._groups = {group.name: _taken(group.parameters) for group in template.groups}
         self._accounts = [parsed(entry.account) for entry in template.entries]
         self._assets = [parsed(entry.asset) for entry in template.entries]
         self._metadata = {key: parsed(value) for key, value in (template.metadata or {}).items()}
         self._allocations = [template.allocation(entry) for entry in template.entries]
-        # A zero makes no amount, and a ':' no segment.
+        # A zero makes no amount, and a ':' no segment; only a text could hold one.
         self._factors = {name for entry in template.entries for name in entry.factors}
-        self._segments = {name for account in self._accounts for name in account.names}
+        every = [*template.parameters, *(one for group in template.groups for one in group.parameters)]
+        texts = {one.name for one in every if one.type is ParameterType.TEXT}
+        self._segments = {name for account in self._accounts for name in account.names} & texts
 
     def expand(self, given: Parameters) -> tuple[tuple[EntryDraft, ...], dict[str, str]]:
         """The entries and the metadata of a transaction.
@@ -75,7 +88,7 @@ class Expander:
         """
         scopes = self._scopes(given)
         entries = self._entries(scopes)
-        metadata = {key: pattern.filled(scopes[""][0].texts) for key, pattern in self._metadata.items()}
+        metadata = {key: pattern.filled(given.values) for key, pattern in self._metadata.items()}
         faults = [f"make metadata that {fault}" for _, fault in names.metadata_faults(metadata)]
         if not 2 <= len(entries) <= ENTRIES_MAX:
             faults.append(f"make {len(entries)} entries; a transaction has 2 to {ENTRIES_MAX}")
@@ -90,16 +103,18 @@ class Expander:
         faults = list(self._faults(given))
         if faults:
             raise _refusal(faults)
-        outer = _values(self._declared, given.values)
-        scopes = {"": [outer]} | {name: [] for name in self._groups}
+        outer = self._once.values(given.values)
+        scopes = {"": [outer], **{name: [] for name in self._groups}}
         for item in given.items:
-            inner = _values(self._groups[item.group], item.values)
-            scopes[item.group].append(_Values(outer.texts | inner.texts, outer.numbers | inner.numbers))
+            inner = self._groups[item.group].values(item.values)
+            scopes[item.group].append(
+                _Values({**outer.texts, **inner.texts}, {**outer.numbers, **inner.numbers})
+            )
         return scopes
 
     def _faults(self, given: Parameters) -> Iterator[tuple[Violation, bool]]:
         """Every violation, and whether it is an amount's."""
-        yield from self._value_faults(self._declared, given.values, f"{FIELD}.parameters")
+        yield from self._value_faults(self._once.declared, given.values, f"{FIELD}.parameters")
         counts = dict.fromkeys(self._groups, 0)
         for index, item in enumerate(given.items):
             field = f"{FIELD}.items[{index}]"
@@ -108,7 +123,8 @@ class Expander:
                 yield Violation(f"{field}.group", f"{item.group[:50]!r} is no group; {takes}"), False
                 continue
             counts[item.group] += 1
-            yield from self._value_faults(self._groups[item.group], item.values, f"{field}.parameters")
+            declared = self._groups[item.group].declared
+            yield from self._value_faults(declared, item.values, f"{field}.parameters")
         for group in self.template.groups:
             if counts[group.name] < group.min_items:
                 fault = (
@@ -118,19 +134,23 @@ class Expander:
 
     def _value_faults(
         self, declared: Mapping[str, Parameter], values: Mapping[str, str], field: str
-    ) -> Iterator[tuple[Violation, bool]]:
-        for name, parameter in declared.items():
-            fault = value_fault(parameter.type, values.get(name, ""))
+    ) -> list[tuple[Violation, bool]]:
+        faults = []
+        for name, kind in declared.values():
+            fault = value_fault(kind, values.get(name, ""))
             if fault is None and name in self._factors and values[name] == "0":
                 fault = "is zero; amounts are positive"
             if fault is None and name in self._segments:
                 fault = segment_fault(values[name])
             if fault is not None:
-                yield Violation(f"{field}.{name}", fault), parameter.type is ParameterType.AMOUNT
-        for name in values:
-            if name not in declared:
-                fault = f"has {name[:50]!r}, which is no parameter; there are {_listed(declared)}"
-                yield Violation(field, fault), False
+                faults.append((Violation(f"{field}.{name}", fault), kind is ParameterType.AMOUNT))
+        # Where each of those declared is there, more of them are none.
+        if faults or len(values) > len(declared):
+            for name in values:
+                if name not in declared:
+                    fault = f"has {name[:50]!r}, which is no parameter; there are {_listed(declared)}"
+                    faults.append((Violation(field, fault), False))
+        return faults
 
     # entries -----------------------------------------------------------------------------
 
@@ -141,12 +161,14 @@ class Expander:
         sharing: dict[_Shared, list[tuple[int, int]]] = {}
         totals: dict[_Shared, int] = {}
         faults: list[tuple[Violation, bool]] = []
-        for place, entry in enumerate(self.template.entries):
+        ready = zip(self.template.entries, self._accounts, self._assets, self._allocations, strict=True)
+        for place, (entry, accounts, assets, allocation) in enumerate(ready):
             for index, values in enumerate(scopes[entry.group]):
-                account = _name(self._accounts[place], values, names.path_fault, place, faults)
-                asset = _name(self._assets[place], values, names.asset_code_fault, place, faults)
-                amount = self._within(_product(entry, values), place)
-                allocation = self._allocations[place]
+                account = _name(accounts, values, names.path_fault, place, faults)
+                asset = _name(assets, values, names.asset_code_fault, place, faults)
+                amount = _product(entry, values)
+                if amount > AMOUNT_MAX:
+                    raise self._too_large(place)
                 if allocation is not None:
                     key = (allocation, index if allocation.group else None)
                     weight = _number(entry.weight, values)
@@ -167,27 +189,31 @@ class Expander:
         return self._summed(lines, amounts)
 
     def _summed(self, lines: Sequence[_Line], amounts: Sequence[int]) -> tuple[EntryDraft, ...]:
+        sides = [entry.is_debit for entry in self.template.entries]
+        if not self._groups:
+            # One line of each pattern.
+            each = zip(lines, amounts, sides, strict=True)
+            return tuple(
+                [EntryDraft(line.account, side, amount, line.asset) for line, amount, side in each if amount]
+            )
         sums: dict[_Line, int] = {}
         for line, amount in zip(lines, amounts, strict=True):
             if amount:
-                sums[line] = self._within(sums.get(line, 0) + amount, line.place)
-        sides = [entry.is_debit for entry in self.template.entries]
+                sums[line] = sums.get(line, 0) + amount
+                if sums[line] > AMOUNT_MAX:
+                    raise self._too_large(line.place)
         return tuple(EntryDraft(one.account, sides[one.place], sums[one], one.asset) for one in sums)
 
-    def _within(self, amount: int, place: int) -> int:
-        if amount > AMOUNT_MAX:
-            name = self.template.name
-            raise AmountOverflow(
-                f"entry {place} of template {name!r} would need more than 38 digits",
-                template=name,
-                entry=place,
-            )
-        return amount
+    def _too_large(self, place: int) -> AmountOverflow:
+        name = self.template.name
+        return AmountOverflow(
+            f"entry {place} of template {name!r} would need more than 38 digits", template=name, entry=place
+        )
 
 
-def _values(declared: Mapping[str, Parameter], values: Mapping[str, str]) -> _Values:
-    numbers = {name: int(values[name]) for name, one in declared.items() if one.type in NUMBERS}
-    return _Values(dict(values), numbers)
+def _taken(parameters: Sequence[Parameter]) -> _Taken:
+    numbers = tuple(one.name for one in parameters if one.type in NUMBERS)
+    return _Taken({one.name: one for one in parameters}, numbers)
 
 
 def _number(weight: int | str | None, values: _Values) -> int:
@@ -195,10 +221,9 @@ def _number(weight: int | str | None, values: _Values) -> int:
 
 
 def _product(entry: EntryPattern, values: _Values) -> int:
-    amount = 1
-    for name in entry.factors:
-        amount *= values.numbers[name]
-    return amount
+    factors, numbers = entry.factors, values.numbers
+    amount = numbers[factors[0]]
+    return amount * numbers[factors[1]] if len(factors) == 2 else amount
 
 
 def _name(
@@ -208,12 +233,13 @@ def _name(
     place: int,
     faults: list[tuple[Violation, bool]],
 ) -> str:
+    if not pattern.names:
+        return pattern.literals[0]
     name = pattern.filled(values.texts)
-    if pattern.names:
-        fault = fault_of(name)
-        if fault is not None:
-            said = f"make the name {name[:50]!r} in entry {place} of the template, which {fault}"
-            faults.append((Violation(f"{FIELD}.parameters", said), False))
+    fault = fault_of(name)
+    if fault is not None:
+        said = f"make the name {name[:50]!r} in entry {place} of the template, which {fault}"
+        faults.append((Violation(f"{FIELD}.parameters", said), False))
     return name
 
 

@@ -19,17 +19,18 @@ def judge_by_chart(draft: PostDraft, rules: Rules, books: Books) -> str | Refusa
     if refusal is not None:
         return refusal
     if rules.families is not None:
-        fitting = books.fitting
+        found = books.families
         for line in draft.entries:
-            place = (line.account, line.asset)
-            if place in fitting:
-                continue
-            family = rules.families.of(line.account)
-            mismatch = asset_refusal(line, family)
-            if mismatch is not None:
-                return mismatch
-            if family is not None:
-                fitting[place] = True
+            family = found.get(line.account)
+            if family is None:
+                family = rules.families.of(line.account)
+                if family is None:
+                    continue
+                found[line.account] = family
+            if family.assets:
+                mismatch = asset_refusal(line, family)
+                if mismatch is not None:
+                    return mismatch
     return series_of(draft, rules) if rules.is_numbering else ""
 
 

@@ -1,6 +1,6 @@
 """What a chart says of a post: its kind, the accounts it may name, and its number. Pure.
 
-A lane judges each account in each asset once, each kind by one lookup. Reversals are not
+A lane finds each account's family once, each kind by one lookup. Reversals are not
 judged: they mirror what was right when it was recorded, and take no number.
 """
 
@@ -29,7 +29,16 @@ from ledger_server.domain.transactions import EntryDraft, PostDraft
 class Rules:
     """A chart made ready to judge by. Never changed."""
 
-    __slots__ = ("_kinds", "_wildcard", "expanders", "families", "has_roles", "is_numbering", "version")
+    __slots__ = (
+        "_kinds",
+        "_wildcard",
+        "expanders",
+        "families",
+        "has_kinds",
+        "has_roles",
+        "is_numbering",
+        "version",
+    )
 
     def __init__(self, version: ChartVersion) -> None:
         chart = version.chart
@@ -37,6 +46,8 @@ class Rules:
         self.families = Families(chart.families) if chart.families else None
         self._kinds = {kind.name: kind for kind in chart.kinds}
         self._wildcard = self._kinds.pop(WILDCARD, None)
+        # Whether kinds are judged at all.
+        self.has_kinds = bool(chart.kinds)
         self.expanders = Expanders(chart.templates)
         self.is_numbering = any(kind.numbering is not None for kind in chart.kinds)
         self.has_roles = any(kind.role is not None for kind in chart.kinds)
@@ -53,11 +64,6 @@ class Rules:
     def kind_of(self, name: str) -> Kind | None:
         """What is said of a kind, by its name or by the wildcard."""
         return self._kinds.get(name, self._wildcard)
-
-    @property
-    def has_kinds(self) -> bool:
-        """Whether kinds are judged at all."""
-        return bool(self._kinds) or self._wildcard is not None
 
 
 def role_refusal(kind: str, roles: frozenset[Role] | None, rules: Rules | None) -> RoleRequired | None:
@@ -88,6 +94,8 @@ def kind_refusal(draft: PostDraft, rules: Rules) -> Refusal | None:
         return IdempotencyKeyRequired(
             f"posts of kind {draft.kind!r} need an idempotency key", kind=draft.kind
         )
+    if kind.idempotency is not Idempotency.NONE and not kind.required_metadata:
+        return None
     violations = []
     if kind.idempotency is Idempotency.NONE and draft.idempotency_key:
         violations.append(
@@ -159,9 +167,9 @@ def _account_fault(field: str, fault: str) -> ValidationFailed:
     return ValidationFailed(f"{field}: {fault}", violations=(Violation(field, fault),))
 
 
-def asset_refusal(line: EntryDraft, family: Family | None) -> AssetMismatch | None:
+def asset_refusal(line: EntryDraft, family: Family) -> AssetMismatch | None:
     """Judges an entry's asset: one that the account's family may have."""
-    if family is None or not family.assets or line.asset in family.assets:
+    if not family.assets or line.asset in family.assets:
         return None
     allowed = ", ".join(family.assets[:10])
     return AssetMismatch(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import amount_fault
-from ledger_server.domain.chain import framed
+from ledger_server.domain.chain import framed, framed_again
 
 NAME_LENGTH_MAX = 64
 SLUG_LENGTH_MAX = 64
@@ -84,7 +84,7 @@ def canonical(given: Parameters) -> bytes:
     """Given parameters as a hash covers them: values in bytewise order of name, items in order."""
     parts = [_pairs(given.values), _u32(len(given.items))]
     for item in given.items:
-        parts += (framed(item.group), _pairs(item.values))
+        parts += (framed_again(item.group), _pairs(item.values))
     return b"".join(parts)
 
 
@@ -112,17 +112,21 @@ def value_fault(kind: ParameterType, text: str) -> str | None:
         return amount_fault(text)
     if not text:
         return "must be given"
-    if kind is ParameterType.TEXT:
-        return "is blank" if text.isspace() else names.text_fault(text)
-    if kind is ParameterType.UUID:
-        return None if _UUID.fullmatch(text) else f"{text[:50]!r} is not a UUID in lower case with hyphens"
     if kind is ParameterType.INT:
-        is_sound = _INT.fullmatch(text) and len(text) <= INT_DIGITS_MAX
+        if _INT.fullmatch(text) and len(text) <= INT_DIGITS_MAX:
+            return None
         what = f"a whole number of at most {INT_DIGITS_MAX} digits, not negative, without leading zeros"
-        return None if is_sound else f"{text[:50]!r} is not {what}"
-    is_sound = _SLUG.fullmatch(text) and len(text) <= SLUG_LENGTH_MAX
-    what = f"1-{SLUG_LENGTH_MAX} of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
-    return None if is_sound else f"{text[:50]!r} is not {what}"
+    elif kind is ParameterType.SLUG:
+        if _SLUG.fullmatch(text) and len(text) <= SLUG_LENGTH_MAX:
+            return None
+        what = f"1-{SLUG_LENGTH_MAX} of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
+    elif kind is ParameterType.UUID:
+        if _UUID.fullmatch(text):
+            return None
+        what = "a UUID in lower case with hyphens"
+    else:
+        return "is blank" if text.isspace() else names.text_fault(text)
+    return f"{text[:50]!r} is not {what}"
 
 
 def segment_fault(text: str) -> str | None:
@@ -136,7 +140,10 @@ def _u32(number: int) -> bytes:
 
 def _pairs(values: Mapping[str, str]) -> bytes:
     # UTF-8 sorts as code points do.
-    return _u32(len(values)) + b"".join(framed(name) + framed(values[name]) for name in sorted(values))
+    parts = [_u32(len(values))]
+    for name in sorted(values):
+        parts += (framed_again(name), framed(values[name]))
+    return b"".join(parts)
 
 
 def _pairs_bytes(values: Mapping[str, str]) -> int:

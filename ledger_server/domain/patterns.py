@@ -23,10 +23,13 @@ class Pattern(NamedTuple):
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The text with each name's value in its place."""
-        if not self.names:
-            return self.literals[0]
-        parts = [self.literals[0]]
-        for name, literal in zip(self.names, self.literals[1:], strict=True):
+        literals, names = self.literals, self.names
+        if not names:
+            return literals[0]
+        if len(names) == 1:
+            return literals[0] + values[names[0]] + literals[1]
+        parts = [literals[0]]
+        for name, literal in zip(names, literals[1:], strict=True):
             parts += (values[name], literal)
         return "".join(parts)
 

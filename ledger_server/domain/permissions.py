@@ -24,6 +24,7 @@ class Permission(Enum):
     FORCE_REVERSE = "reverse with force"
     KEEP_CHART = "apply a chart, open and change accounts, and create assets"
     RUN_TRIAL_BALANCE = "run trial balances"
+    TRY_OUT = "try out operations with DevService"
     LIST_MEMBERS = "list members"
     MANAGE_MEMBERS = "add and remove members"
     MANAGE_KEYS = "manage API keys"
@@ -47,6 +48,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             Permission.READ_ACCOUNTS,
             Permission.KEEP_CHART,
             Permission.RUN_TRIAL_BALANCE,
+            Permission.TRY_OUT,
         }
     ),
     Role.AUDITOR: frozenset(

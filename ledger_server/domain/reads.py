@@ -9,6 +9,8 @@ from typing import NamedTuple
 from ledger_server.domain.accounts import AccountType
 from ledger_server.domain.chain import framed
 
+# How many balances, of one account in one asset each, one aggregate adds up at most.
+AGGREGATED_MAX = 500_000
 # How many transactions one call examines at most under a filter without an index.
 EXAMINED_MAX = 10_000
 
@@ -36,6 +38,41 @@ class BalanceAnswer(NamedTuple):
     type: AccountType | None
     has_asset: bool
     balances: tuple[Balance, ...]
+
+
+class AggregateAsk(NamedTuple):
+    """A sum of balances to read, of a prefix or of a set: the other is "".
+
+    Asset "" asks for all, `at` 0 for now.
+    """
+
+    prefix: str
+    set_name: str
+    asset: str
+    at: int
+
+
+class AggregateBalance(NamedTuple):
+    """A debit-positive sum of posted balances in one asset.
+
+    With the record that changed one of them last (0: none), and how many accounts have
+    entries in the asset.
+    """
+
+    asset: str
+    posted: int
+    last_sequence: int
+    last_record_time: int
+    accounts: int
+
+
+class AggregateAnswer(NamedTuple):
+    """The sums at a sequence, how many accounts there were, and the chart that said which (0: none)."""
+
+    balances: tuple[AggregateBalance, ...]
+    accounts: int
+    chart_version: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

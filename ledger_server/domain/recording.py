@@ -119,6 +119,9 @@ def record(
                 more,
             ),
         )
+    opened_here: tuple[AccountVersion, ...] = ()
+    if opened is not None and not validate_only:
+        opened_here = put_opened(opened.values(), salt, record_hash, books)
     transaction = Transaction(
         sequence,
         kind,
@@ -135,15 +138,14 @@ def record(
         salt,
         record_hash,
         forced=forced,
+        opened=opened_here,
+        series=series if number else "",
+        number=number,
         template=template,
     )
     if validate_only:
         return Recorded(transaction, False)
-    if opened is not None:
-        opened_here = put_opened(opened.values(), salt, record_hash, books)
-        transaction = transaction._replace(opened=opened_here)
     if number:
-        transaction = transaction._replace(series=series, number=number)
         books.put(books.series, series, number)
     books.put_all(balances, moved)
     if idempotency_key:

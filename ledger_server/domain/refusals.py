@@ -10,7 +10,8 @@
     ├── NotFound
     │   ├── LedgerNotFound          ├── AccountNotFound
     │   ├── AssetNotFound           ├── TransactionNotFound  ├── MemberNotFound
-    │   ├── APIKeyNotFound          ├── ChartNotFound        └── TemplateNotFound
+    │   ├── APIKeyNotFound          ├── ChartNotFound        ├── TemplateNotFound
+    │   └── AccountSetNotFound
     ├── AlreadyExists
     │   ├── IdempotencyKeyReused    ├── ReversalAlreadyExists
     │   ├── LedgerAlreadyExists     ├── AssetAlreadyExists   ├── AccountAlreadyExists
@@ -20,12 +21,13 @@
     │   ├── AccountFrozen           ├── AccountClosed        ├── AccountNotEmpty
     │   ├── PreconditionFailed
     │   ├── ReversalForbiddenType   ├── SequenceNotReached   ├── LastTenantAdmin
-    │   ├── ClientUpgradeRequired   └── ChartConflict
+    │   ├── ClientUpgradeRequired   ├── ChartConflict        └── TooManyEntries
     ├── AmountOverflow
     ├── Aborted ─ nothing was recorded; the same request may succeed
     │   ├── Contention              ├── AtomicGroupRefused   └── VersionMismatch
     ├── NotPermitted ─ the caller is known, and may not
-    │   ├── RoleRequired            ├── NotAMember           └── MembershipNarrowed
+    │   ├── RoleRequired            ├── NotAMember           ├── MembershipNarrowed
+    │   └── ForbiddenDevEndpoint
     ├── Exhausted
     │   ├── Overloaded              ├── BatchTooLarge        └── RateLimited
     ├── Unavailable
@@ -184,6 +186,12 @@ class TemplateNotFound(NotFound):
     reason = "TEMPLATE_NOT_FOUND"
 
 
+class AccountSetNotFound(NotFound):
+    """The ledger's chart had no such account set at the sequence."""
+
+    reason = "ACCOUNT_SET_NOT_FOUND"
+
+
 def transaction_not_found(ledger: str, name: int | str) -> TransactionNotFound:
     """No transaction of this sequence or idempotency key."""
     if isinstance(name, str):
@@ -317,6 +325,12 @@ class ChartConflict(Precondition):
     reason = "CHART_CONFLICT"
 
 
+class TooManyEntries(Precondition):
+    """A report would have to examine more entries or accounts than one call may."""
+
+    reason = "TOO_MANY_ENTRIES"
+
+
 class AmountOverflow(Refusal):
     """A balance would need more than 38 digits."""
 
@@ -368,6 +382,12 @@ class MembershipNarrowed(NotPermitted):
     reason = "MEMBERSHIP_NARROWED"
 
 
+class ForbiddenDevEndpoint(NotPermitted):
+    """The method is for trying things out, and this server does not offer it, to anybody."""
+
+    reason = "FORBIDDEN_DEV_ENDPOINT"
+
+
 class Exhausted(Refusal):
     """A bound on resources was reached."""
 
@@ -380,7 +400,7 @@ class Overloaded(Exhausted):
 
 
 class BatchTooLarge(Exhausted):
-    """The batch, or the answer it could need, is larger than allowed."""
+    """The batch, the answer it could need, or what would have to be added up is larger than allowed."""
 
     reason = "BATCH_TOO_LARGE"
 

@@ -1,6 +1,7 @@
 """Authorisation: what a caller who is known may, before its method begins.
 
     the method has no rule            denied, whoever asks
+    a dev endpoint that is off        FORBIDDEN_DEV_ENDPOINT, whoever asks
     nobody is asked who it is         everything
     no such ledger, or no member      LEDGER_NOT_FOUND, the same in every byte
     a platform-admin, no member       NOT_A_MEMBER
@@ -29,6 +30,7 @@ from ledger_server.domain.permissions import (
     roles_with,
 )
 from ledger_server.domain.refusals import (
+    ForbiddenDevEndpoint,
     NotAMember,
     Refusal,
     RoleRequired,
@@ -36,9 +38,12 @@ from ledger_server.domain.refusals import (
     Violation,
     ledger_not_found,
 )
-from ledger_server.rpc.permissions import RULES, Anybody, InLedger, OutsideLedgers
+from ledger_server.rpc.permissions import RULES, Anybody, InLedger, OutsideLedgers, Rule
 from ledger_server.service.denials import Denials
 from ledger_server.service.memberships import Memberships
+
+# Dev endpoints are denied unless somebody says otherwise.
+ALL_OFF = ("LEDGER_ENABLED", "LEDGER_DEV_ENDPOINTS_ENABLED")
 
 
 class Authorise(Protocol):
@@ -54,9 +59,13 @@ class Authorise(Protocol):
 class OnlyOpen:
     """Where no memberships are at hand: everything for who is not asked who it is, nothing for others."""
 
+    def __init__(self, dev_endpoints_off_by: tuple[str, ...] = ALL_OFF) -> None:
+        self._dev_endpoints_off_by = dev_endpoints_off_by
+
     def __call__(self, caller: Caller, method: str, request: Any) -> Access:
-        """What the caller may. Raises RoleRequired."""
-        if caller.is_open and method in RULES:
+        """What the caller may. Raises RoleRequired and ForbiddenDevEndpoint."""
+        _offered(method, self._dev_endpoints_off_by)
+        if caller.is_open:
             return EVERYTHING
         raise not_listed(method)
 
@@ -65,18 +74,26 @@ class OnlyOpen:
 
 
 class Authoriser:
-    """Judges calls by the rules, the memberships and the platform-admins, and tells of what was denied."""
+    """Judges calls by the rules, the memberships and the platform-admins, and tells of what was denied.
 
-    def __init__(self, memberships: Memberships, denials: Denials, platform_admins: frozenset[str]) -> None:
+    Dev endpoints are off where there are settings that keep them off.
+    """
+
+    def __init__(
+        self,
+        memberships: Memberships,
+        denials: Denials,
+        platform_admins: frozenset[str],
+        dev_endpoints_off_by: tuple[str, ...] = ALL_OFF,
+    ) -> None:
         self._memberships = memberships
         self._denials = denials
         self._platform_admins = platform_admins
+        self._dev_endpoints_off_by = dev_endpoints_off_by
 
     def __call__(self, caller: Caller, method: str, request: Any) -> Access:
         """What the caller may within this call. Raises refusals."""
-        rule = RULES.get(method)
-        if rule is None:
-            raise not_listed(method)
+        rule = _offered(method, self._dev_endpoints_off_by)
         if caller.is_open:
             return EVERYTHING
         if isinstance(rule, Anybody):
@@ -121,6 +138,20 @@ class Authoriser:
         if permissions.isdisjoint(rule.any_of):
             raise role_required(*rule.any_of)
         return Access(permissions, member.account_prefixes, frozenset(member.roles))
+
+
+def _offered(method: str, dev_endpoints_off_by: tuple[str, ...]) -> Rule:
+    """The rule of a method that this server offers. Raises RoleRequired and ForbiddenDevEndpoint."""
+    rule = RULES.get(method)
+    if rule is None:
+        raise not_listed(method)
+    if isinstance(rule, InLedger) and rule.is_dev_endpoint and dev_endpoints_off_by:
+        raise ForbiddenDevEndpoint(
+            f"{method} is for trying things out, and this server does not offer it; it takes"
+            f" {' and '.join(f'{name}=on' for name in dev_endpoints_off_by)}",
+            settings=",".join(dev_endpoints_off_by),
+        )
+    return rule
 
 
 def role_required(*any_of: Permission) -> RoleRequired:

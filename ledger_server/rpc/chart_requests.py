@@ -21,6 +21,7 @@ from ledger_server.domain.charts import (
     chart_of,
 )
 from ledger_server.domain.members import Role
+from ledger_server.domain.sets import SET_MEMBERS_MAX, SETS_MAX, AccountSet
 from ledger_server.domain.templates import TEMPLATES_MAX
 from ledger_server.rpc import template_requests
 from ledger_server.rpc.account_requests import balance_limit
@@ -38,6 +39,7 @@ def chart(given: pb.Chart, form: Form) -> Chart:
         ("families", len(given.families), FAMILIES_MAX),
         ("kinds", len(given.kinds), KINDS_MAX),
         ("templates", len(given.templates), TEMPLATES_MAX),
+        ("sets", len(given.sets), SETS_MAX),
     )
     if any(count > most for _, count, most in counted):
         # A message holds a million of them: what is far too much is counted, not judged.
@@ -50,11 +52,12 @@ def chart(given: pb.Chart, form: Form) -> Chart:
     families = [_family(one, form, f"chart.families[{index}]") for index, one in enumerate(given.families)]
     kinds = [_kind(one, form, f"chart.kinds[{index}]") for index, one in enumerate(given.kinds)]
     templates = template_requests.templates(given.templates, form, "chart.templates")
+    sets = [_set(one) for one in given.sets]
     if len(form.violations) > before:
         return Chart()
-    for field, fault in parts_faults(assets, families, kinds, templates):
+    for field, fault in parts_faults(assets, families, kinds, templates, sets):
         form.fault(f"chart.{field}", fault)
-    return chart_of(assets, families, kinds, templates)
+    return chart_of(assets, families, kinds, templates, sets)
 
 
 def _family(given: pb.AccountFamily, form: Form, field: str) -> Family:
@@ -98,3 +101,11 @@ def _kind(given: pb.Kind, form: Form, field: str) -> Kind:
         numbering,
         Role(given.role) if int(given.role) in _ROLES else None,
     )
+
+
+def _set(given: pb.AccountSet) -> AccountSet:
+    # Of what is far too much one more than may be is enough to be refused by its number.
+    accounts, prefixes, sets = (
+        tuple(names[: SET_MEMBERS_MAX + 1]) for names in (given.accounts, given.prefixes, given.sets)
+    )
+    return AccountSet(given.name, accounts, prefixes, sets, given.description)

@@ -6,6 +6,7 @@ from ledger.v1 import chart_service_pb2 as pb
 
 from ledger_server.domain.charting import Changes, ChartChanges
 from ledger_server.domain.charts import Chart, ChartVersion, Family, Kind
+from ledger_server.domain.sets import AccountSet
 from ledger_server.rpc import responses
 from ledger_server.rpc.template_responses import template
 
@@ -29,6 +30,7 @@ def chart(given: Chart) -> pb.Chart:
         families=[_family(family) for family in given.families],
         kinds=[_kind(kind) for kind in given.kinds],
         templates=[template(one) for one in given.templates],
+        sets=[_set(one) for one in given.sets],
     )
 
 
@@ -39,6 +41,7 @@ def changes(made: ChartChanges) -> pb.ChartChanges:
         families=_difference(made.families),
         kinds=_difference(made.kinds),
         templates=_difference(made.templates),
+        sets=_difference(made.sets),
     )
 
 
@@ -66,4 +69,14 @@ def _kind(kind: Kind) -> pb.Kind:
         required_metadata=kind.required_metadata,
         numbering=None if numbering is None else pb.Numbering(name=numbering.name, per=numbering.per),
         role=int(kind.role or 0),  # type: ignore[arg-type]
+    )
+
+
+def _set(one: AccountSet) -> pb.AccountSet:
+    return pb.AccountSet(
+        name=one.name,
+        accounts=one.accounts,
+        prefixes=one.prefixes,
+        sets=one.sets,
+        description=one.description,
     )

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
 
 import grpc
-from ledger.v1 import (
-    account_service_pb2,
-    api_key_service_pb2,
-    audit_service_pb2,
-    chart_service_pb2,
-    ledger_admin_service_pb2_grpc,
-    ledger_service_pb2,
-    member_service_pb2,
-    template_pb2,
-)
 from ledger.v1 import ledger_admin_service_pb2 as pb
-from ledger.v1 import ledger_pb2 as nouns_pb
+from ledger.v1 import ledger_admin_service_pb2_grpc
 
 from ledger_server.domain import names
 from ledger_server.domain.accounts import AssetDraft, LedgerDraft
 from ledger_server.domain.permissions import Permission
 from ledger_server.rpc import limits, narrowing, responses
 from ledger_server.rpc.answering import access, answering, caller
+from ledger_server.rpc.contract import contract_digest
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.page_tokens import page_token, position
 from ledger_server.rpc.requests import Form
@@ -151,14 +140,3 @@ class LedgerAdminServicer(ledger_admin_service_pb2_grpc.LedgerAdminServiceServic
             limits={**limits.PUBLISHED, **self._info.limits},
             flags=self._info.flags,
         )
-
-
-@cache
-def contract_digest() -> str:
-    """SHA-256 of the contract's file descriptors, in order of file name."""
-    services = (ledger_service_pb2, account_service_pb2, pb, member_service_pb2, api_key_service_pb2)
-    files = sorted(
-        (module.DESCRIPTOR.name, module.DESCRIPTOR.serialized_pb)
-        for module in (nouns_pb, *services, audit_service_pb2, chart_service_pb2, template_pb2)
-    )
-    return sha256(b"".join(data for _, data in files)).hexdigest()

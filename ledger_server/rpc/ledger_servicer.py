@@ -12,6 +12,7 @@ from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import transaction_not_found
 from ledger_server.domain.transactions import Transaction
 from ledger_server.rpc import (
+    aggregates,
     batch_requests,
     batches,
     limits,
@@ -218,6 +219,22 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         )
         batches.check_balances(answer)
         return answer
+
+    @answering
+    def GetAggregateBalance(
+        self, request: pb.GetAggregateBalanceRequest, context: grpc.ServicerContext
+    ) -> pb.GetAggregateBalanceResponse:
+        """Adds up balances of many accounts."""
+        form = Form()
+        ledger = form.ledger(request.ledger)
+        ask = aggregates.aggregate_ask(request, form)
+        min_sequence = form.sequence(request.min_sequence, "min_sequence")
+        form.judge()
+        by = access(context)
+        if ask.prefix:
+            narrowing.refuse_listing(by, None, ask.prefix)
+        answer = self._ledgers.aggregates.balances(ledger, ask, by.covers, min_sequence)
+        return aggregates.aggregate_response(answer)
 
     @answering
     def TrialBalance(

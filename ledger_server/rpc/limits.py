@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ledger_server.domain import charts, names, parameters
+from ledger_server.domain import charts, names, overdue, parameters, sets
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
-from ledger_server.domain.reads import EXAMINED_MAX
+from ledger_server.domain.reads import AGGREGATED_MAX, EXAMINED_MAX
 from ledger_server.domain.templates import GROUPS_MAX, PARAMETERS_MAX, PATTERNS_MAX, TEMPLATES_MAX
 from ledger_server.domain.transactions import ENTRIES_MAX, PRECONDITIONS_MAX
 from ledger_server.domain.trial_balance_runs import OFFENDING_MAX
@@ -67,6 +67,9 @@ PUBLISHED: dict[str, int] = {
     "chart_families_max": charts.FAMILIES_MAX,
     "assets_per_family_max": charts.FAMILY_ASSETS_MAX,
     "chart_kinds_max": charts.KINDS_MAX,
+    "chart_sets_max": sets.SETS_MAX,
+    "members_per_set_max": sets.SET_MEMBERS_MAX,
+    "set_name_length_max": sets.SET_NAME_LENGTH_MAX,
     "required_metadata_per_kind_max": charts.REQUIRED_METADATA_MAX,
     "parameter_name_length_max": charts.PARAMETER_NAME_LENGTH_MAX,
     "series_name_length_max": charts.SERIES_NAME_LENGTH_MAX,
@@ -77,6 +80,10 @@ PUBLISHED: dict[str, int] = {
     "page_bytes_max": PAGE_BYTES_MAX,
     "answer_bytes_max": ANSWER_BYTES_MAX,
     "transactions_examined_max": EXAMINED_MAX,
+    "overdue_days_max": overdue.DAYS_MAX,
+    "overdue_accounts_examined_max": overdue.ACCOUNTS_MAX,
+    "overdue_entries_examined_max": overdue.ENTRIES_MAX,
+    "balances_aggregated_max": AGGREGATED_MAX,
     "trial_balance_runs_in_flight_max": RUNS_IN_FLIGHT_MAX,
     "offending_sequences_per_run_max": OFFENDING_MAX,
     "amount_digits_max": DIGITS_MAX,

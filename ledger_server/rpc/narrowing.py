@@ -84,6 +84,9 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
     if isinstance(draft, PostDraft | TemplateDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
+        if draft.roles is None:
+            # Without any it would be everybody's.
+            draft = replace(draft, roles=access.roles)
         entries = draft.entries if isinstance(draft, PostDraft) else ()
         for named in (*draft.preconditions, *entries) if access.is_narrowed else ():
             if not access.covers(named.account):

@@ -22,6 +22,8 @@ class InLedger:
     field: str = "ledger"
     # Of an empty name: what is asked is the platform's own.
     or_platform: Permission | None = None
+    # Only where the server offers it; elsewhere it is denied to everybody.
+    is_dev_endpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ _READ_ACCOUNTS = InLedger((Permission.READ_ACCOUNTS,))
 _KEEP_CHART = InLedger((Permission.KEEP_CHART,))
 _MANAGE_MEMBERS = InLedger((Permission.MANAGE_MEMBERS,))
 _MANAGE_KEYS = InLedger((Permission.MANAGE_KEYS,))
+# What it records needs the permission of its verb as well.
+_TRY_OUT = InLedger((Permission.TRY_OUT,), is_dev_endpoint=True)
 _OPEN = Anybody(behind_door=False)
 
 RULES: dict[str, Rule] = {
@@ -59,6 +63,7 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerService.ListEntries": _READ,
     "ledger.v1.LedgerService.GetBalance": _READ,
     "ledger.v1.LedgerService.BatchGetBalances": _READ,
+    "ledger.v1.LedgerService.GetAggregateBalance": _READ,
     "ledger.v1.LedgerService.TrialBalance": _READ,
     "ledger.v1.LedgerService.RunTrialBalance": InLedger((Permission.RUN_TRIAL_BALANCE,)),
     "ledger.v1.LedgerService.ListTrialBalanceRuns": _READ,
@@ -78,6 +83,8 @@ RULES: dict[str, Rule] = {
     "ledger.v1.LedgerAdminService.GetServerInfo": Anybody(behind_door=True),
     "ledger.v1.ChartService.ApplyChart": _KEEP_CHART,
     "ledger.v1.ChartService.GetChart": InLedger((Permission.SEE_LEDGER,)),
+    "ledger.v1.ReportService.ListOverdueBalances": _READ,
+    "ledger.v1.ReportService.ListCharges": _READ,
     "ledger.v1.MemberService.AddMember": _MANAGE_MEMBERS,
     "ledger.v1.MemberService.RemoveMember": _MANAGE_MEMBERS,
     "ledger.v1.MemberService.ListMembers": InLedger((Permission.LIST_MEMBERS,)),
@@ -87,6 +94,10 @@ RULES: dict[str, Rule] = {
     "ledger.v1.AuditService.ListAuditEvents": InLedger(
         (Permission.READ_AUDIT,), or_platform=Permission.READ_PLATFORM_AUDIT
     ),
+    "ledger.v1.DevService.TopUp": _TRY_OUT,
+    "ledger.v1.DevService.Charge": _TRY_OUT,
+    "ledger.v1.DevService.Bonus": _TRY_OUT,
+    "ledger.v1.DevService.Reversal": _TRY_OUT,
     # They tell nothing of any ledger.
     "grpc.health.v1.Health.Check": _OPEN,
     "grpc.health.v1.Health.List": _OPEN,

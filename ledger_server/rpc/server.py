@@ -9,20 +9,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from ledger.v1 import (
-    account_service_pb2,
     account_service_pb2_grpc,
-    api_key_service_pb2,
     api_key_service_pb2_grpc,
-    audit_service_pb2,
     audit_service_pb2_grpc,
-    chart_service_pb2,
     chart_service_pb2_grpc,
-    ledger_admin_service_pb2,
+    dev_service_pb2_grpc,
     ledger_admin_service_pb2_grpc,
-    ledger_service_pb2,
     ledger_service_pb2_grpc,
-    member_service_pb2,
     member_service_pb2_grpc,
+    report_service_pb2_grpc,
 )
 
 from ledger_server.rpc import transport
@@ -30,6 +25,8 @@ from ledger_server.rpc.account_servicer import AccountServicer
 from ledger_server.rpc.api_key_servicer import APIKeyServicer
 from ledger_server.rpc.audit_servicer import AuditServicer
 from ledger_server.rpc.chart_servicer import ChartServicer
+from ledger_server.rpc.contract import SERVICES
+from ledger_server.rpc.dev_servicer import DevServicer
 from ledger_server.rpc.door import OPEN_DOOR, Door
 from ledger_server.rpc.health import Health
 from ledger_server.rpc.interceptors.admission import Admission, CountingPool
@@ -37,19 +34,11 @@ from ledger_server.rpc.interceptors.client_versions import ClientVersions
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
 from ledger_server.rpc.member_servicer import MemberServicer
+from ledger_server.rpc.report_servicer import ReportServicer
 from ledger_server.rpc.server_certificate import ServerCertificate
 from ledger_server.service.api_keys import APIKeys
 from ledger_server.service.ledger import Ledgers
 
-SERVICES = (
-    ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
-    account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
-    ledger_admin_service_pb2.DESCRIPTOR.services_by_name["LedgerAdminService"].full_name,
-    chart_service_pb2.DESCRIPTOR.services_by_name["ChartService"].full_name,
-    api_key_service_pb2.DESCRIPTOR.services_by_name["APIKeyService"].full_name,
-    member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
-    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
-)
 # Threads that serve calls; a call waits in its lane most of the time.
 WORKERS = 256
 # Below the threads, so that an admitted call always finds one.
@@ -155,6 +144,9 @@ class Server:
             LedgerAdminServicer(ledgers, info, door), self._server
         )
         chart_service_pb2_grpc.add_ChartServiceServicer_to_server(ChartServicer(ledgers, door), self._server)
+        report_service_pb2_grpc.add_ReportServiceServicer_to_server(
+            ReportServicer(ledgers, door), self._server
+        )
         api_key_service_pb2_grpc.add_APIKeyServiceServicer_to_server(
             APIKeyServicer(api_keys, door), self._server
         )
@@ -162,6 +154,7 @@ class Server:
             MemberServicer(ledgers, door), self._server
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(ledgers, door), self._server)
+        dev_service_pb2_grpc.add_DevServiceServicer_to_server(DevServicer(ledgers, door), self._server)
         self._health = Health(SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:

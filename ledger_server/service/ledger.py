@@ -28,6 +28,7 @@ from ledger_server.domain.refusals import (
     ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
+from ledger_server.service.aggregates import Aggregates
 from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
@@ -36,6 +37,7 @@ from ledger_server.service.denials import Denials
 from ledger_server.service.group_commit import Committer, PostingPlace
 from ledger_server.service.lanes import Lanes
 from ledger_server.service.memberships import Memberships
+from ledger_server.service.overdue import OverdueReads
 from ledger_server.service.reads import Reads
 from ledger_server.service.tenures import Tenures
 from ledger_server.service.trial_balance_runs import TrialBalanceRuns
@@ -74,11 +76,13 @@ class Ledgers:
             ahead_from=ahead_from,
         )
         self.reads = Reads(database, waiting_max=waiting_max)
+        self.aggregates = Aggregates(self.reads)
         self._checkpointer = Checkpointer(database)
         self.memberships = Memberships(database)
         self.denials = Denials(database)
         self.trial_balances = TrialBalances(self.reads, self._checkpointer.note)
         self.trial_balance_runs = TrialBalanceRuns(self.reads)
+        self.overdue = OverdueReads(self.reads)
         self._daily_runs = DailyRuns(database) if daily_trial_balance else None
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from ledger_server.domain.transactions import Transaction
-from ledger_server.store import rows
+from ledger_server.store import json_texts
 
 # Types by their numbers, which never change (pg_type.dat).
 _BOOL, _BYTEA, _INT8, _INT2, _INT4, _TEXT = 16, 17, 20, 21, 23, 25
@@ -49,7 +49,7 @@ def transactions(run: Sequence[Transaction], row_type: int) -> bytes:
     parts = [_array(1, 0, row_type, len(run), 1)]
     for record in run:
         key = record.idempotency_key
-        metadata = rows.metadata_json(record.metadata or {}).encode()
+        metadata = json_texts.pairs(record.metadata or {}).encode()
         row = b"".join(
             (
                 _sequence(12, _INT8, 8, record.sequence),

@@ -18,6 +18,7 @@ from ledger_server.domain.charts import (
     chart_of,
 )
 from ledger_server.domain.members import Role
+from ledger_server.domain.sets import AccountSet
 from ledger_server.store.rows import micros
 from ledger_server.store.template_rows import template_from, template_json
 
@@ -31,18 +32,21 @@ def chart_json(chart: Chart) -> dict[str, Any]:
     }
     if chart.templates:
         lists["templates"] = [template_json(template) for template in chart.templates]
+    if chart.sets:
+        lists["sets"] = [_set_json(one) for one in chart.sets]
     return lists
 
 
 def chart_from(content: Mapping[str, Any]) -> Chart:
     """The chart that was kept. Raises ValueError, KeyError and their like for what nobody wrote so."""
-    if set(content) - {"templates"} != {"assets", "families", "kinds"}:
+    if set(content) - {"templates", "sets"} != {"assets", "families", "kinds"}:
         raise ValueError(f"a chart of {sorted(content)}")
     return chart_of(
         (ChartAsset(asset["code"], int(asset["scale"])) for asset in content["assets"]),
         map(_family, content["families"]),
         map(_kind, content["kinds"]),
         map(template_from, content.get("templates", ())),
+        map(account_set, content.get("sets", ())),
     )
 
 
@@ -103,4 +107,25 @@ def _kind(content: Mapping[str, Any]) -> Kind:
         tuple(content["required_metadata"]),
         None if numbering is None else Numbering(numbering["name"], numbering["per"]),
         Role(role) if (role := content.get("role")) is not None else None,
+    )
+
+
+def _set_json(one: AccountSet) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "accounts": list(one.accounts),
+        "prefixes": list(one.prefixes),
+        "sets": list(one.sets),
+        "description": one.description,
+    }
+
+
+def account_set(content: Mapping[str, Any]) -> AccountSet:
+    """An account set of a chart that was kept."""
+    return AccountSet(
+        content["name"],
+        tuple(content["accounts"]),
+        tuple(content["prefixes"]),
+        tuple(content["sets"]),
+        content["description"],
     )

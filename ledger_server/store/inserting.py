@@ -22,6 +22,7 @@ from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import binary_rows, rows
 from ledger_server.store.chart_rows import chart_json
+from ledger_server.store.json_texts import quoted
 from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import Statement, statements
 from ledger_server.store.template_rows import parameters_json
@@ -89,11 +90,9 @@ def _sort(record: Transaction) -> tuple[bool, bool, bool]:
 def _heads_of(run: Sequence[Transaction], sent: bytes) -> Insert:
     """What inserts the transactions of one sort without their entries."""
     if run[0].template is not None:
-        made = [_made(record) for record in run]
-        return Insert(_SQL.insert_made_transactions, sent, json.dumps(made))
+        return Insert(_SQL.insert_made_transactions, sent, f"[{','.join(map(_made, run))}]")
     if run[0].number:
-        numbers = [{"series": record.series, "number": record.number} for record in run]
-        return Insert(_SQL.insert_numbered_transactions, sent, json.dumps(numbers))
+        return Insert(_SQL.insert_numbered_transactions, sent, f"[{','.join(map(_numbered, run))}]")
     return Insert(_SQL.insert_forced_transactions if run[0].forced else _SQL.insert_transactions, sent)
 
 
@@ -107,16 +106,16 @@ def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> N
     trip.ask(insert.statement, **parameters)
 
 
-def _made(record: Transaction) -> dict[str, Any]:
+def _made(record: Transaction) -> str:
     used = record.template
     assert used is not None
-    return {
-        "series": record.series or None,
-        "number": record.number or None,
-        "template": used.name,
-        "template_version": used.version,
-        "parameters": None if used.parameters is None else parameters_json(used.parameters),
-    }
+    given = "null" if used.parameters is None else parameters_json(used.parameters)
+    made = f'"template":{quoted(used.name)},"template_version":{used.version},"parameters":{given}'
+    return f"{_numbered(record)[:-1]},{made}}}" if record.number else f"{{{made}}}"
+
+
+def _numbered(record: Transaction) -> str:
+    return f'{{"series":{quoted(record.series)},"number":{record.number}}}'
 
 
 def _account(record: AccountVersion, asset_ids: Mapping[str, int]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +15,6 @@ from ledger_server.store.template_rows import template_use
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # A JSON string; three times as fast as json.dumps of the mapping, which is the hot path.
-_quoted = json.encoder.encode_basestring
 
 
 def micros(moment: datetime) -> int:
@@ -130,11 +128,6 @@ def limits(limits: Mapping[str, Limit], asset_ids: Mapping[str, int]) -> dict[st
         }
         for code, limit in limits.items()
     }
-
-
-def metadata_json(metadata: Mapping[str, str]) -> str:
-    """Metadata as jsonb text."""
-    return "{" + ",".join(f"{_quoted(key)}:{_quoted(value)}" for key, value in metadata.items()) + "}"
 
 
 def transaction(row: Any, entries: tuple[Entry, ...], reversed_by: int = 0) -> Transaction:

@@ -8,6 +8,7 @@ from typing import Any
 from ledger_server.domain.parameters import Item, Parameter, Parameters, ParameterType
 from ledger_server.domain.templates import EntryPattern, Group, Template
 from ledger_server.domain.transactions import TemplateUse
+from ledger_server.store.json_texts import pairs, quoted
 
 
 def template_json(template: Template) -> dict[str, Any]:
@@ -50,9 +51,10 @@ def template_from(content: Mapping[str, Any]) -> Template:
     )
 
 
-def parameters_json(given: Parameters) -> dict[str, Any]:
-    """What a template was given."""
-    return {"values": dict(given.values), "items": [[item.group, dict(item.values)] for item in given.items]}
+def parameters_json(given: Parameters) -> str:
+    """What a template was given, as text."""
+    items = ",".join([f"[{quoted(item.group)},{pairs(item.values)}]" for item in given.items])
+    return f'{{"values":{pairs(given.values)},"items":[{items}]}}'
 
 
 def parameters_from(content: Mapping[str, Any]) -> Parameters:

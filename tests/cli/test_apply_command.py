@@ -219,7 +219,7 @@ def test_offenders_are_listed(run: Run, server: Server, book: str, tmp_path: Pat
 
 FAULTS = {
     "families: [a]": "line 1: families must be a mapping",
-    "a: 1": "line 1: the chart has no field 'a'; it has assets, families, kinds, templates",
+    "a: 1": "line 1: the chart has no field 'a'; it has assets, families, kinds, templates, sets",
     "assets:\n  USD: {scale: 2}\n  USD: {scale: 3}": "line 3: 'USD' stands twice in assets",
     "assets:\n  USD: {}": "line 2: asset 'USD' needs a scale",
     "assets:\n  USD: {scale: 2.5}": "line 2: scale must be a whole number, not '2.5'",
@@ -236,6 +236,10 @@ FAULTS = {
     "kinds:\n  k: {role: BOSS}": "line 2: role must be one of READER, POSTER, REVERSER, FORCE_REVERSER,"
     " ACCOUNTANT, AUDITOR, TENANT_ADMIN, not 'BOSS'",
     "kinds:\n  k: {required_metadata: reason}": "line 2: required_metadata must be a list",
+    "sets:\n  s: {members: [a]}": "line 2: set 's' has no field 'members'; it has accounts, prefixes, sets,"
+    " description",
+    "sets:\n  s: {accounts: a}": "line 2: accounts must be a list",
+    "sets:\n  s:\n    sets: [[a]]": "line 3: a name in sets must be a text",
     "kinds: {": "line 1: expected the node content, but found '<stream end>'",
     "kinds:\n\t- a": "line 2: found character '\\t' that cannot start any token",
     "&a [*a]": "line 1: the chart must be a mapping",
@@ -264,6 +268,24 @@ def test_scalars_are_taken_as_they_are_written(tmp_path: Path) -> None:
     assert chart.families[0].limits[0].balance_max == "9" * 38
     assert chart.families[0].description == "null"
     assert chart.kinds[0].name == "on"
+
+
+def test_account_sets_are_applied_shown_and_located(run: Run, book: str, tmp_path: Path) -> None:
+    text = """
+sets:
+  tills: {prefixes: [shops]}
+  money: {accounts: [1000, bank], sets: [tills], description: all of it}
+  ring: {sets: [%s]}
+"""
+    file = written(tmp_path / "chart.yaml", text % "ring")
+    refused = run("apply", file, "--ledger", book, "--create", "--yes")
+    written(file, text % "money")
+    applied = run("apply", file, "--ledger", book, "--yes")
+
+    assert refused.stderr.splitlines()[1:] == ["  line 5: sets 'ring'.sets: hold themselves: ring > ring"]
+    assert applied.exit_code == 0, applied.stderr
+    assert applied.stdout.splitlines()[1:4] == ["  + set    money", "  + set    ring", "  + set    tills"]
+    assert list(read_chart(file).chart.sets[1].accounts) == ["1000", "bank"]
 
 
 def test_an_empty_file_is_an_empty_chart(tmp_path: Path) -> None:

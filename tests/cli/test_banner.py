@@ -47,6 +47,17 @@ def test_the_call_of_the_banner_is_answered_as_it_stands(
     assert '"schemaVersion"' in answer.stdout
 
 
+@pytest.mark.parametrize(("enabled", "endpoints"), [(True, True), (True, False), (False, True)])
+def test_the_banner_says_when_dev_endpoints_are_on(enabled: bool, endpoints: bool) -> None:
+    settings = Config(enabled=enabled, dev_endpoints_enabled=endpoints)
+
+    told = [line for line in _banner(App(settings), settings).splitlines() if line.startswith("  dev ")]
+
+    assert told == ["  dev       DevService answers: for trying things out, not for production"] * (
+        enabled and endpoints
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

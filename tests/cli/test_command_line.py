@@ -111,3 +111,12 @@ def test_whatever_goes_wrong_is_one_line(
     assert stderr.startswith(sentence)
     assert "\n" not in stderr
     assert "Traceback" not in stderr
+
+
+def test_an_environment_that_is_none_starts_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_ENV", "production")
+
+    outcome = run("serve", "--ephemeral")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "error: LEDGER_ENV is 'production'; it may be dev, stage or prod\n"

@@ -14,6 +14,8 @@ from ledger.v1 import ledger_service_pb2_grpc
 
 from ledger_client import Client, OutcomeUnknown, Refused, connect
 from ledger_client.contract import (
+    BonusRequest,
+    ChargeRequest,
     GetBalanceRequest,
     GetBalanceResponse,
     ListTransactionsRequest,
@@ -25,10 +27,13 @@ from ledger_client.contract import (
     PostOperation,
     PostRequest,
     PostResponse,
+    ReversalRequest,
     ReverseOperation,
+    TopUpRequest,
     Transaction,
 )
 from ledger_client.refused import Violation, refused_from_operation
+from ledger_client.retries import write_keys
 
 
 @dataclass(slots=True)
@@ -140,6 +145,14 @@ def test_a_post_without_a_key_is_never_sent_twice_when_it_may_have_been_recorded
     with pytest.raises(Refused):
         client.call(client.ledger.Post, PostRequest(ledger="books", idempotency_key=" "))
     assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("kind", [TopUpRequest, ChargeRequest, BonusRequest, ReversalRequest])
+def test_an_operation_by_hand_is_repeated_as_a_post_is(
+    kind: type[TopUpRequest | ChargeRequest | BonusRequest | ReversalRequest],
+) -> None:
+    assert write_keys(kind(idempotency_key=" k ")) == ("k",)
+    assert write_keys(kind()) == ("",)
 
 
 def test_a_post_without_a_key_is_sent_again_when_the_server_did_nothing(

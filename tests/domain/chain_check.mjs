@@ -101,6 +101,13 @@ const template = (given) => [
   ]),
   ...pairs(given.metadata),
 ];
+const accountSet = (given) => [
+  text(given.name),
+  ...texts(given.accounts),
+  ...texts(given.prefixes),
+  ...texts(given.sets),
+  text(given.description),
+];
 const versions = (a, b) => bytewise((one) => one.name)(a, b) || a.version - b.version;
 
 const layouts = {
@@ -117,6 +124,8 @@ const layouts = {
     ...[...record.chart.kinds].sort(bytewise((one) => one.name)).flatMap(kind),
     count(record.chart.templates ?? []),
     ...[...(record.chart.templates ?? [])].sort(versions).flatMap(template),
+    count(record.chart.sets ?? []),
+    ...[...(record.chart.sets ?? [])].sort(bytewise((one) => one.name)).flatMap(accountSet),
   ],
   ledger: (record) => [number(1, 1), detailsDigest(record)],
   asset: (record) => [number(2, 1), text(record.code), number(record.scale, 1)],

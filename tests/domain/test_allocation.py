@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from fractions import Fraction
+from math import floor
 
 import pytest
 from hypothesis import example, given
@@ -63,17 +65,42 @@ def test_shares_add_up_and_each_is_less_than_a_unit_off(total: int, weights: lis
     _judge(total, weights)
 
 
+def by_fractions(total: int, weights: list[int]) -> list[int]:
+    """The same by definition: exact proportions rounded down, then a unit each to the largest remainders."""
+    unit = Fraction(total, sum(weights))
+    exact = [unit * weight for weight in weights]
+    given = [floor(share) for share in exact]
+    by_remainder = sorted(range(len(given)), key=lambda place: (given[place] - exact[place], place))
+    for place in by_remainder[: total - sum(given)]:
+        given[place] += 1
+    return given
+
+
+def _drawn_split(drawn: random.Random) -> tuple[int, list[int]]:
+    """Mostly a few shares by small weights; now and then many, of any size, equal, or nothing at all."""
+    total = drawn.randrange(10 ** drawn.randint(0, 38))
+    is_rare = drawn.randrange(50) == 0
+    digits = drawn.randint(1, 38 if is_rare else 6)
+    count = drawn.randint(1, 300) if drawn.randrange(500) == 0 else drawn.randint(1, 7)
+    weights = [drawn.randrange(10**digits) * (drawn.randrange(8) > 0) for _ in range(count)]
+    if drawn.randrange(8) == 0:
+        weights = [weights[0]] * count
+    weights[drawn.randrange(count)] += 1
+    return total, weights
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "splits", [pytest.param(20_000, id="some"), pytest.param(1_000_000, marks=pytest.mark.slow, id="million")]
 )
 def test_random_splits_are_exact(splits: int) -> None:
+    """Each as the definition in fractions has it, and summing up to its total."""
     drawn = random.Random(SEED)
 
     for _ in range(splits):
-        total = drawn.randrange(10 ** drawn.randint(1, 38))
-        weights = [drawn.randrange(10 ** drawn.randint(1, 6)) for _ in range(drawn.randint(1, 7))]
-        weights[drawn.randrange(len(weights))] += 1
+        total, weights = _drawn_split(drawn)
         _judge(total, weights)
+        assert shares(total, weights) == by_fractions(total, weights), (total, weights)
 
 
 @given(TOTALS, WEIGHTS)

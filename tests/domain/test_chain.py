@@ -44,9 +44,9 @@ FROZEN = {
     "chain_vectors.json": "135cc7929636546c227c7065bed34812ba63c331481ec28ba7943cbdd88574af",
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
     "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
-    "chain_vectors_templates.json": "467e30c4c0e136f6ef86eea0117050a5f913b0b1b287a1954c1cc35b056dcb65",
-    "chain_vectors_roles.json": "2256222a845ec1b5d8998c642ddba771ce77cb25721a1afe7425d1d0512cce2d",
-    "chain_vectors_charts.json": "06c2cf503899adf22a43ff2b9475fc096eeb3d135ab117b98dd2e3ac45e04945",
+    "chain_vectors_templates.json": "d288d2927e689d0c698c5f5197308eb7b1e1c93fb883b5c3aa081de56e4cbe91",
+    "chain_vectors_roles.json": "5e38ac8481d454ec4cd3720ce7dd0d3f4c0a480f0ec7189304ed238fcdee6dbb",
+    "chain_vectors_charts.json": "637768c15e55f3e4dfc72053f5b47b70e5716c52bb194e7a5017ede46ffd9bc3",
 }
 VECTOR_FILES = [HERE.parent / "data" / name for name in FROZEN]
 VECTORS = [json.loads(file.read_text(encoding="utf-8")) for file in VECTOR_FILES]
@@ -163,7 +163,14 @@ def chart(given: dict[str, Any]) -> bytes:
         answer += text(numbering["name"]) + text(numbering["per"]) if numbering is not None else b""
         answer += number(role, 1) if role is not None else b""
     templates = sorted(given.get("templates", []), key=lambda one: (one["name"].encode(), one["version"]))
-    return answer + number(len(templates), 4) + b"".join(map(template, templates))
+    answer += number(len(templates), 4) + b"".join(map(template, templates))
+    sets = sorted(given.get("sets", []), key=lambda one: one["name"].encode())
+    return answer + number(len(sets), 4) + b"".join(map(account_set, sets))
+
+
+def account_set(given: dict[str, Any]) -> bytes:
+    members = (texts(given[kind]) for kind in ("accounts", "prefixes", "sets"))
+    return text(given["name"]) + b"".join(members) + text(given["description"])
 
 
 def template(given: dict[str, Any]) -> bytes:
@@ -374,6 +381,9 @@ def test_the_vectors_reach_every_layout() -> None:
     weights = {type(entry["weight"]) for one in templates for entry in one["entries"]}
     assert weights == {type(None), int, str}
     assert {kind for one in templates for _, kind in one["parameters"]} == {1, 2, 3, 4, 5}
+    sets = [one for record in records for one in record.get("chart", {}).get("sets", ())]
+    for part in ("accounts", "prefixes", "sets", "description"):
+        assert {bool(one[part]) for one in sets} == {True, False}, part
     assert any(record.get("details_digest") for record in records)
     assert any(record.get("reverses") for record in records)
     assert any(int(record.get("effective_time", 0)) < 0 for record in records)
@@ -524,6 +534,10 @@ CHART = chart_pb.Chart(
         ),
         chart_pb.Kind(name="fix", idempotency=chart_pb.IDEMPOTENCY_RULE_NONE, role=member_pb.ROLE_ACCOUNTANT),
         chart_pb.Kind(name="*", idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL, required_metadata=[]),
+    ],
+    sets=[
+        chart_pb.AccountSet(name="owed", accounts=["wallet"], prefixes=["user"], description="alle ✓"),
+        chart_pb.AccountSet(name="all", accounts=["other", "cash"], sets=["owed"]),
     ],
 )
 

@@ -17,15 +17,17 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hostile.anything import anything
-from hostile.ground import CHARTED, LEDGERS, ORIGINS, SHUT, Ground
+from hostile.ground import CHARTED, LEDGERS, ORIGINS, SHUT, USERS, Ground
 from hostile.methods import METHODS, Method
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from ledger.v1 import template_pb2 as templates_pb
 from template_calls import use
 
@@ -85,6 +87,23 @@ class Calls:
             idempotency_key=f"{self._side}-reversal-{number}",
         )
 
+    def TopUp(self) -> Message:
+        return dev_pb.TopUpRequest(**self._operation("topup"), note="at the till")
+
+    def Charge(self) -> Message:
+        return dev_pb.ChargeRequest(**self._operation("charge"))
+
+    def Bonus(self) -> Message:
+        return dev_pb.BonusRequest(**self._operation("bonus"), reason="a gift")
+
+    def Reversal(self) -> Message:
+        number = self._draw.randrange(ORIGINS)
+        return dev_pb.ReversalRequest(
+            ledger=self._ledger(),
+            transaction=transaction_name(f"{self._side}-origin-{number}"),
+            idempotency_key=f"{self._side}-reversal-{number}",
+        )
+
     def CreateAccount(self) -> Message:
         return accounts_pb.CreateAccountRequest(ledger=self._ledger(), account=self._account())
 
@@ -136,7 +155,13 @@ class Calls:
         )
         kind = charts_pb.Kind(name="*", idempotency=charts_pb.IDEMPOTENCY_RULE_OPTIONAL)
         chart = charts_pb.Chart(
-            assets=[charts_pb.ChartAsset(code="USD", scale=2)], families=[*families, users], kinds=[kind]
+            assets=[charts_pb.ChartAsset(code="USD", scale=2)],
+            families=[*families, users],
+            kinds=[kind],
+            sets=[
+                charts_pb.AccountSet(name="users", prefixes=["users"]),
+                charts_pb.AccountSet(name="all", accounts=["cash", "wallet"], sets=["users"]),
+            ],
         )
         return charts_pb.ApplyChartRequest(
             ledger=CHARTED[self._side], chart=chart, validate_only=self._draw.random() < 0.3
@@ -198,6 +223,17 @@ class Calls:
         names = [pb.BalanceName(account=account, asset="USD") for account in self._draw.sample(_ACCOUNTS, 3)]
         return pb.BatchGetBalancesRequest(ledger=self._ledger(), names=names)
 
+    def GetAggregateBalance(self) -> Message:
+        request = pb.GetAggregateBalanceRequest(
+            ledger=self._ledger(), asset=self._draw.choice(["", "USD", "EUR"])
+        )
+        if self._draw.random() < 0.5:
+            request.account_set = "everybody"
+        else:
+            request.account_prefix = self._draw.choice(["customers", "cash", "nobody"])
+            request.at_sequence = self._draw.choice([0, 30, 40])
+        return request
+
     def TrialBalance(self) -> Message:
         if self._draw.random() < 0.3:
             token = self._ground.tokens["TrialBalance"]
@@ -245,6 +281,27 @@ class Calls:
     def ListAssets(self) -> Message:
         token = self._draw.choice(["", self._ground.tokens["ListAssets"]])
         return admin_pb.ListAssetsRequest(ledger=LEDGERS[0], page_token=token)
+
+    def ListOverdueBalances(self) -> Message:
+        return report_pb.ListOverdueBalancesRequest(
+            ledger=self._ledger(),
+            account_prefix="customers",
+            asset=self._draw.choice(["USD", "EUR"]),
+            days=self._draw.choice([0, 30, 3_650]),
+            as_of={"seconds": self._draw.choice([0, 1_800_000_000, 4_000_000_000])},
+            at_sequence=self._draw.choice([0, 30]),
+            order=self._draw.choice(report_pb.OverdueOrder.values()),
+            page_size=self._draw.choice([0, 1, 50]),
+        )
+
+    def ListCharges(self) -> Message:
+        return report_pb.ListChargesRequest(
+            ledger=self._ledger(),
+            account=self._draw.choice(_ACCOUNTS),
+            asset="USD",
+            unpaid_only=self._draw.random() < 0.5,
+            page_size=self._draw.choice([0, 1, 50]),
+        )
 
     def ListMembers(self) -> Message:
         return members_pb.ListMembersRequest(ledger=self._ledger(), page_size=self._draw.choice([0, 1, 50]))
@@ -320,6 +377,16 @@ class Calls:
             "metadata": {"channel": "web", "n": str(number)},
             "external_ref": f"order-{number}",
         } | ({"effective_time": {"seconds": 1_700_000_000 + number}} if number % 4 == 0 else {})
+
+    def _operation(self, name: str) -> dict[str, Any]:
+        """An operation of DevService, the same for the same key."""
+        number = self._draw.randrange(_NAMES)
+        return {
+            "ledger": self._ledger(),
+            "user_id": USERS[number % len(USERS)],
+            "amount": str(1 + number),
+            "idempotency_key": f"{self._side}-{name}-{number}" if self._draw.random() < 0.8 else "",
+        }
 
     def _account(self) -> accounts_pb.AccountDraft:
         number = self._draw.randrange(_NAMES)

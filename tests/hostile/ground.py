@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from uuid import UUID
 
 from callers import Teller, lines
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
-from sample_templates import AMOUNT
+from ledger.v1.chart_service_pb2 import AccountSet
+from sample_templates import AMOUNT, BONUS, CHARGE, TOP_UP
 from serving import Serving
 from template_calls import chart_with
 
@@ -27,6 +29,12 @@ CHARTED = {"valid": "fuzz:c", "bent": "fuzz:d"}
 # What is bent may shut any account of it: nobody who must succeed comes here.
 SHUT = "fuzz:shut"
 ORIGINS = 12
+# Who bends a chart of another ledger comes upon the versions 0, 1, 2; this one is not replaced.
+CHART_VERSION = 41
+SETS = (
+    AccountSet(name="customers", prefixes=["customers"]),
+    AccountSet(name="everybody", accounts=["cash", "customers:1"], sets=["customers"]),
+)
 SPLIT = Template(
     "split",
     1,
@@ -40,6 +48,9 @@ SPLIT = Template(
     kind="split",
     metadata={"why": "because {why}"},
 )
+# Customers of DevService: without bounds, so that whoever must succeed may spend.
+USERS = tuple(str(UUID(int=number)) for number in range(1, 5))
+TEMPLATES = (SPLIT, TOP_UP, CHARGE, BONUS)
 _PATIENCE_S = 60.0
 
 
@@ -67,8 +78,9 @@ def opened(server: Serving, seed: str) -> Ground:
     _fill_vault(vault, canary)
     for name in (*LEDGERS, SHUT):
         _fill(Teller.open(server, name))
-        # A chart that judges nothing, and has a template.
-        Teller(server, name).apply_chart(chart_with(SPLIT))
+        # A chart that judges nothing, and has a template and account sets.
+        for version in range(CHART_VERSION):
+            Teller(server, name).apply_chart(chart_with(*TEMPLATES, sets=SETS[: 2 - version % 2]), version)
     for name in CHARTED.values():
         Teller.open(server, name)
     first = Teller(server, LEDGERS[0])
@@ -101,6 +113,8 @@ def _fill(teller: Teller) -> None:
     for number in range(8):
         bounds = {"balance_min": "0"} | ({"balance_max": "100000"} if number % 2 else {})
         teller.open_account(f"customers:{number}", **bounds)
+    for name in ("1000", "4000", "5000", *(f"2000:{user}" for user in USERS)):
+        teller.open_account(name)
     # As much as fits comes to stand here: the next post of it overflows.
     teller.open_account("peak", nouns.ACCOUNT_TYPE_ASSET)
     teller.open_account("abyss", nouns.ACCOUNT_TYPE_REVENUE)

@@ -21,9 +21,10 @@ from serving import Serving
 from statuses import told
 
 from ledger_server.domain import names
+from ledger_server.rpc.contract import SERVICES
 from ledger_server.rpc.limits import LIMITS_PER_ACCOUNT_MAX
 from ledger_server.rpc.page_tokens import page_token
-from ledger_server.rpc.server import IN_FLIGHT_MAX, SERVICES
+from ledger_server.rpc.server import IN_FLIGHT_MAX
 
 BESIDE = [method for method in METHODS if not method.path.startswith("/ledger.")]
 PATIENCE_S = 30.0

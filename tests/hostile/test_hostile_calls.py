@@ -91,6 +91,9 @@ def _attack(
 ) -> None:
     in_the_environment = f"secret-{secrets.token_hex(8)}"
     monkeypatch.setenv(ENVIRONMENT_SECRET, in_the_environment)
+    # With everything that it can offer.
+    monkeypatch.setenv("LEDGER_ENV", "dev")
+    monkeypatch.setenv("LEDGER_ENABLED", "on")
     in_the_url = conninfo.conninfo_to_dict(database.app_url)["password"]
     assert isinstance(in_the_url, str)
     told = [in_the_environment, in_the_url]

@@ -19,6 +19,7 @@ from callers import DEADLINE_S, Teller
 from clusters import Database
 from google.protobuf.message import Message
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import chart_service_pb2 as charts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
@@ -77,14 +78,16 @@ class Stage:
         """Ends the server."""
         self._ends.close()
 
-    def open_book(self, name: str) -> Book:
-        """A new ledger with every asset and account of the stories; the stamps start over."""
+    def open_book(self, name: str, *, chart: charts_pb.Chart | None = None) -> Book:
+        """A new ledger with every asset and account of the stories, and a chart; the stamps start over."""
         self._stamps.start_over()
         begin_ledger(self._database.app_url, name)
         book = self.book(name)
         for code, scale in ASSETS.items():
             book.create_asset(code, scale)
         book.open_accounts()
+        if chart is not None:
+            book.apply_chart(chart)
         return book
 
     def book(self, name: str) -> Book:
@@ -146,18 +149,21 @@ class Book(Teller):
     def everything(self) -> list[Message]:
         """All that the ledger shows of itself, hashes and times with it."""
         server, name = self.server, self.ledger
+        asked = accounts_pb.ListAccountsRequest(ledger=name)
+        accounts = walked(server.accounts.ListAccounts, asked, "accounts")
         lists: list[tuple[Any, Message, str]] = [
             (server.admin.ListAssets, admin_pb.ListAssetsRequest(ledger=name), "assets"),
-            (server.accounts.ListAccounts, accounts_pb.ListAccountsRequest(ledger=name), "accounts"),
             (server.ledgers.ListTransactions, pb.ListTransactionsRequest(ledger=name), "transactions"),
             *[
-                (server.ledgers.ListEntries, pb.ListEntriesRequest(ledger=name, account=account), "entries")
-                for account in TYPES
+                (server.ledgers.ListEntries, pb.ListEntriesRequest(ledger=name, account=one.name), "entries")
+                for one in accounts
+                if isinstance(one, nouns.Account)
             ],
         ]
         return [
             server.admin.GetLedger(admin_pb.GetLedgerRequest(name=name), timeout=DEADLINE_S),
             *self.all_balances(),
+            *accounts,
             *[row for call, request, rows in lists for row in walked(call, request, rows)],
         ]
 

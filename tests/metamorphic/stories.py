@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from builders import NOON
@@ -69,15 +70,28 @@ class Story:
         return batches
 
     def _draft(self) -> pb.Operation:
-        ways = {self._post: 60, self._reversal: 14, self._again: 8, self._contradiction: 8, self._wrong: 10}
-        ways[self._opening] = self._openings
+        ways = self._ways()
         (way,) = self.random.choices(list(ways), weights=list(ways.values()))
-        draft: pb.Operation = (
-            way() if self._told or way in (self._post, self._wrong, self._opening) else self._post()
-        )
+        has_to_follow = way in (self._reversal, self._again, self._contradiction)
+        draft = way() if self._told or not has_to_follow else self._post()
         if key_of(draft):
             self._told.append(draft)
         return draft
+
+    def _ways(self) -> dict[Callable[[], pb.Operation], int]:
+        """What may come next, and how often."""
+        return {
+            self._post: 60,
+            self._reversal: 14,
+            self._again: 8,
+            self._contradiction: 8,
+            self._wrong: 10,
+            self._opening: self._openings,
+        }
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return KINDS
 
     def _post(self) -> pb.Operation:
         pick = self.random.choice
@@ -91,7 +105,7 @@ class Story:
         post = pb.PostOperation(
             idempotency_key=self._new_key(),
             entries=entries,
-            kind=pick(KINDS),
+            kind=pick(self._kinds),
             effective_time=pick((None, None, *EFFECTIVE_TIMES)),
             description=pick(TEXTS),
             metadata=pick(METADATA),

@@ -21,12 +21,14 @@ SHAPES = {
 }
 FAMILY = {"parameters": {}, "assets": [], "limits": [], "opens_on_first_posting": False, "description": ""}
 KIND = {"required_metadata": [], "numbering": None, "role": 0}
+MEMBERS = ("accounts", "prefixes", "sets")
 # What the parts of each list are called.
 LISTS: dict[str, Callable[[Fields], str]] = {
     "assets": itemgetter("code"),
     "families": itemgetter("pattern"),
     "kinds": itemgetter("name"),
     "templates": lambda one: f"{one['name']} {one['version']}",
+    "sets": itemgetter("name"),
 }
 TEMPLATE_ENTRY = {"group": "", "weight": None, "weight_parameter": None}
 BOUNDS = {"balance_min": None, "balance_max": None}
@@ -209,6 +211,10 @@ def whole(chart: Fields) -> Fields:
         "assets": [{"scale": 0} | one for one in chart.get("assets", [])],
         "families": families,
         "kinds": kinds,
+        "sets": [
+            {"description": ""} | one | {part: sorted(one.get(part, [])) for part in MEMBERS}
+            for one in chart.get("sets", [])
+        ],
     }
     shown = {name: sorted(lists[name], key=lambda one: LISTS[name](one).encode()) for name in lists}
     templates = [whole_template(one) for one in chart.get("templates", [])]

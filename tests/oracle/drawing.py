@@ -406,6 +406,18 @@ class Draw:
         ((_, method, of),) = self._random.choices(ways, weights=[weight for weight, _, _ in ways])
         return method, self.fields(**of)
 
+    def an_aggregate(self) -> Request:
+        """A sum of balances, of a prefix or of a set that some charts have."""
+        prefixes = Pool(
+            *("customers", "cash", "customers:1", "custom"), once_in=12, edges=("", "a:", LONGEST_NAME + "n")
+        )
+        sets = Pool(
+            *("all", "owed", "till"), once_in=12, edges=("", "nobody", "a:b", "s" * 64, "s" * 65, "a\tb")
+        )
+        named = {"account_set": sets} if self.is_so() else {"account_prefix": prefixes}
+        read = {"ledger": LEDGERS, "min_sequence": AWAITED, "asset": OPTIONAL_CODES}
+        return "GetAggregateBalance", self.fields(**named, **read, at_sequence=self.at_sequence)
+
 
 def moment_of(microseconds: int) -> Time:
     """A recorded time as a request gives it."""

@@ -36,6 +36,15 @@ OF_CUSTOMERS = {**SALE, "numbering": {"name": "bills", "per": "customers:{any}"}
 # The role is asked of nobody there: nobody is asked who it is.
 STRICT = {"name": "sale", "idempotency": 1, "required_metadata": ["order"], "role": 5}
 SILENT = {"name": "sale", "idempotency": 3}
+OWED = {"name": "owed", "accounts": ["customers2"], "prefixes": ["customers"]}
+TILL = {"name": "till", "accounts": ["cash", "nobody"], "description": "what is in it"}
+ALL = {"name": "all", "accounts": ["cash", "customers:1"], "sets": ["till", "owed"]}
+ACCOUNT_SETS = (
+    [ALL, OWED, TILL],
+    [OWED],
+    [{**OWED, "prefixes": ["customers:1", "customers:3"]}, TILL, {"name": "all", "sets": ["till"]}],
+    [],
+)
 CODES = [{"code": code, "scale": 2} for code in ASSETS]
 
 
@@ -63,6 +72,7 @@ def a_chart(random: Random, standing: int) -> Request:
         "assets": random.choice([CODES, CODES, CODES[::-1], [*CODES, {"code": "C1", "scale": 2}]]),
         "families": random.choice(families),
         "kinds": chosen,
+        "sets": random.choice(ACCOUNT_SETS),
         "templates": random.choice(SETS) if is_open or random.randrange(4) == 0 else [],
     }
     if random.randrange(8) == 0:

@@ -14,7 +14,7 @@ REASONS = """
 INVALID_ARGUMENT VALIDATION_FAILED AMOUNT_INVALID ASSET_MISMATCH UNBALANCED_TRANSACTION PAGE_TOKEN_INVALID
 INVALID_ARGUMENT UNHANDLED_KIND IDEMPOTENCY_KEY_REQUIRED
 NOT_FOUND LEDGER_NOT_FOUND ACCOUNT_NOT_FOUND ASSET_NOT_FOUND TRANSACTION_NOT_FOUND CHART_NOT_FOUND
-NOT_FOUND TEMPLATE_NOT_FOUND
+NOT_FOUND TEMPLATE_NOT_FOUND ACCOUNT_SET_NOT_FOUND
 ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED REVERSAL_ALREADY_EXISTS
 ALREADY_EXISTS LEDGER_ALREADY_EXISTS ASSET_ALREADY_EXISTS ACCOUNT_ALREADY_EXISTS
 FAILED_PRECONDITION INSUFFICIENT_FUNDS BALANCE_LIMIT_EXCEEDED REVERSAL_FORBIDDEN_TYPE SEQUENCE_NOT_REACHED
@@ -185,6 +185,7 @@ TIMES = [f"{time}{end}" for time in ("effective_time", "record_time") for end in
 NAMED_BY = {"sequence": range(1, 2**63), "idempotency_key": lambda key: like(r"[^\0]{1,128}")(key.strip())}
 RULES: dict[str, Any] = {
     **dict.fromkeys(("ledger", "name", "account", "prefix", "account_prefix"), is_path),
+    "account_set": lambda name: is_path(name) and ":" not in name and len(name) <= 64,
     **dict.fromkeys(("asset", "code"), lambda code: like(r"\S{1,32}")(code) and is_printable(code)),
     **dict.fromkeys(("description", "external_ref"), like(r"[^\0]{0,255}")),
     **dict.fromkeys(ENDS, is_bound),
@@ -210,6 +211,10 @@ FORMS: dict[str, Any] = {
     **dict.fromkeys(("ListEntries", "GetBalance"), "ledger account"),
     **dict.fromkeys(("FreezeAccount", "UnfreezeAccount", "CloseAccount"), "ledger name"),
     "UpdateAccount": update,
+    # Accounts by a prefix or by a set, one of them.
+    "GetAggregateBalance": lambda q: faults(
+        "ledger account_set" if "account_set" in q else "ledger account_prefix", q
+    ),
     "BatchGetBalances": "ledger names",
 }
 # What a request says where it leaves a field out.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from oracle.aggregated import Aggregated
 from oracle.forms import Fields, refuse
-from oracle.templated import Templated
 
 READER, POSTER, REVERSER, FORCE_REVERSER, ACCOUNTANT, AUDITOR, TENANT_ADMIN = range(1, 8)
 NAMES = ["READER", "POSTER", "REVERSER", "FORCE_REVERSER", "ACCOUNTANT", "AUDITOR", "TENANT_ADMIN"]
@@ -23,12 +23,14 @@ MAY = {
     **dict.fromkeys(("CreateAccount", "UpdateAccount", "FreezeAccount", "UnfreezeAccount"), KEEPS),
     **dict.fromkeys(("CloseAccount", "open_account", "CreateAsset", "ApplyChart"), KEEPS),
     **dict.fromkeys(("GetTransaction", "ListTransactions", "GetBalance", "TrialBalance"), READS),
+    **dict.fromkeys(("ListEntries", "BatchGetBalances", "GetAggregateBalance"), READS),
+    **dict.fromkeys(("ListOverdueBalances", "ListCharges"), READS),
     "GetAccount": READS | KEEPS,
     "AddMember": frozenset({TENANT_ADMIN}),
 }
 
 
-class Peopled(Templated):
+class Peopled(Aggregated):
     """All ledgers of one service. `caller` is a member's principal, empty while nobody is asked."""
 
     def __init__(self) -> None:

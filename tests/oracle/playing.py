@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from clusters import Cluster
+from oracle.aggregated import Aggregated
 from oracle.drive import Drive, Step
 from oracle.reference import Reference
-from oracle.templated import Templated
 
 
-def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Templated) -> Drive:
+def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Aggregated) -> Drive:
     """Takes the steps on fresh books, each compared. Raises AssertionError where the two sides differ."""
     with cluster.database() as database, closing(Drive(cluster, database.app_url, reference())) as drive:
         for name, *arguments in steps:
@@ -20,7 +20,7 @@ def play(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = T
         return drive
 
 
-def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Templated) -> bool:
+def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] = Aggregated) -> bool:
     """Whether the two sides differ somewhere in these steps."""
     try:
         play(cluster, steps, reference)
@@ -30,7 +30,7 @@ def differs(cluster: Cluster, steps: Sequence[Step], reference: type[Reference] 
 
 
 def shortened(
-    cluster: Cluster, steps: Sequence[Step], within_s: float, reference: type[Reference] = Templated
+    cluster: Cluster, steps: Sequence[Step], within_s: float, reference: type[Reference] = Aggregated
 ) -> list[Step]:
     """The steps without those that are not needed to differ: halves first, then ever smaller pieces."""
     deadline = time.monotonic() + within_s

@@ -31,9 +31,13 @@ EVERYBODY, SALE = (
 NUMBERED = {"name": "bill", "idempotency": 2, "numbering": {"name": "bills", "per": "users:{any}"}}
 
 
-def chart(*families: Fields, kinds: Any = (), version: int = 0, **more: Any) -> Step:
-    given = {"assets": CODES, "families": list(families), "kinds": list(kinds)}
+def chart(*families: Fields, kinds: Any = (), sets: Any = (), version: int = 0, **more: Any) -> Step:
+    given = {"assets": CODES, "families": list(families), "kinds": list(kinds), "sets": list(sets)}
     return asked("ApplyChart", chart=given, version=version, **more)
+
+
+def total(**more: Any) -> Step:
+    return asked("GetAggregateBalance", **more)
 
 
 def balance(account: str, asset: str = "USD") -> Step:
@@ -166,3 +170,32 @@ def test_accounts_of_families_change_alike(cluster: Cluster) -> None:
     for reason in ("VALIDATION_FAILED", "ACCOUNT_FROZEN", "ACCOUNT_ALREADY_EXISTS", "ACCOUNT_CLOSED"):
         assert drive.met[reason], reason
     assert drive.met["OK"] > 10
+
+
+def test_sums_of_balances_are_alike(cluster: Cluster) -> None:
+    ring = [{"name": "a", "sets": ["b"]}, {"name": "b", "accounts": ["cash"], "prefixes": ["users", "card"]}]
+    shared = [{"name": "a", "accounts": ["users:1", "cash"], "sets": ["c", "b"]}, ring[1]]
+    shared.append({"name": "c", "sets": ["b"], "description": "once more"})
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            chart(CASH, SALES, CARD, USERS, sets=ring),
+            post("cash", "users:1"),
+            total(account_set="a"),
+            chart(CASH, SALES, CARD, USERS, version=1, sets=shared),
+            post("cash", "users:2"),
+            asked("Post", entries=lines("card", "cash", asset="XAU")),
+            asked("FreezeAccount", name="users:1"),
+            *(total(account_set=name, at_sequence=at) for name in "abcd" for at in range(20)),
+            *(total(account_prefix=path, at_sequence=at) for path in ("users", "cash") for at in range(20)),
+            *(total(account_prefix="users", asset=asset) for asset in ("USD", "XAU", "EUR", "U D")),
+            total(),
+            total(account_set="a:b"),
+            total(account_prefix="users:"),
+        ],
+    )
+
+    for reason in ("ACCOUNT_SET_NOT_FOUND", "SEQUENCE_NOT_REACHED", "ASSET_NOT_FOUND", "VALIDATION_FAILED"):
+        assert drive.met[reason], reason
+    assert drive.met["OK"] > 50

@@ -13,15 +13,24 @@ from callers import lines, transaction_name
 from clusters import Database
 from google.protobuf.field_mask_pb2 import FieldMask
 from ledger.v1 import account_service_pb2 as accounts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
+from ledger.v1 import dev_service_pb2_grpc, report_service_pb2_grpc
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
-from serving import Serving
+from ledger.v1 import report_service_pb2 as report_pb
+from loyalty import ON, Loyalty, loyalty_chart
+from serving import Serving, serving
 from statuses import told
 
+from ledger_server.domain.callers import ANONYMOUS, Caller, Means
 from ledger_server.rpc.account_servicer import AccountServicer
+from ledger_server.rpc.authorising import OnlyOpen
+from ledger_server.rpc.dev_servicer import DevServicer
+from ledger_server.rpc.door import Door
 from ledger_server.rpc.ledger_admin_servicer import LedgerAdminServicer, ServerInfo
 from ledger_server.rpc.ledger_servicer import LedgerServicer
+from ledger_server.rpc.report_servicer import ReportServicer
 from ledger_server.rpc.status import CODES
 from ledger_server.service.ledger import Ledgers
 from ledger_server.store.database import Database as OpenedDatabase
@@ -32,10 +41,16 @@ SERVICES = {
         pb.DESCRIPTOR.services_by_name["LedgerService"],
         accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
         admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
+        report_pb.DESCRIPTOR.services_by_name["ReportService"],
+        dev_pb.DESCRIPTOR.services_by_name["DevService"],
     )
 }
 BOOK = "acme:books"
 UNKNOWN = "acme:nothing"
+# Its chart has the templates of the example, and nothing else is in it.
+CREDITS = "acme:credits"
+ANN = "123e4567-e89b-12d3-a456-426614174000"
+DEV_DOOR = Door(lambda context: Caller(ANONYMOUS, Means.OPEN), authorise=OnlyOpen(()))
 INFO = ServerInfo("1.2.3", 7, {"calls_in_flight_max": 5}, {"reflection": True})
 
 
@@ -51,7 +66,13 @@ class InProcess:
     """Calls servicer methods as gRPC would, without a network and without trailing metadata."""
 
     def __init__(self, ledgers: Any) -> None:
-        servicers = (LedgerServicer(ledgers), AccountServicer(ledgers), LedgerAdminServicer(ledgers, INFO))
+        servicers = (
+            LedgerServicer(ledgers),
+            AccountServicer(ledgers),
+            LedgerAdminServicer(ledgers, INFO),
+            ReportServicer(ledgers),
+            DevServicer(ledgers, DEV_DOOR),
+        )
         table = dict(zip(SERVICES.values(), servicers, strict=True))
         self._server = grpc_testing.server_from_dictionary(table, grpc_testing.strict_real_time())
 
@@ -84,28 +105,31 @@ class OverLoopback:
             "LedgerService": self.server.ledgers,
             "AccountService": self.server.accounts,
             "LedgerAdminService": self.server.admin,
+            "ReportService": report_service_pb2_grpc.ReportServiceStub(self.server.channel),
+            "DevService": dev_service_pb2_grpc.DevServiceStub(self.server.channel),
         }
         return getattr(stubs[service], name)(request, timeout=30)
 
 
 @pytest.fixture(scope="module")
-def loopback(shared_server: Serving) -> OverLoopback:
-    """The served app, with the ledger BOOK."""
-    loopback = OverLoopback(shared_server)
-    fill(loopback)
-    return loopback
+def loopback(shared_database: Database) -> Iterator[OverLoopback]:
+    """The served app, with the ledgers BOOK and CREDITS."""
+    with serving(shared_database.app_url, **ON) as server:
+        loopback = OverLoopback(server)
+        fill(loopback)
+        fill_credits(server)
+        yield loopback
 
 
 @pytest.fixture(scope="module")
-def in_process(shared_database: Database) -> Iterator[InProcess]:
-    """Servicers over the same database, with the ledger BOOK."""
+def in_process(shared_database: Database, loopback: OverLoopback) -> Iterator[InProcess]:
+    """Servicers over the same database."""
+    del loopback  # Who fills it.
     opened = OpenedDatabase(shared_database.app_url, committers=1, readers=2)
     opened.open()
     ledgers = Ledgers(opened, committers=1, ahead_from=1, waiting_max=8)
     ledgers.start()
-    in_process = InProcess(ledgers)
-    fill(in_process)
-    yield in_process
+    yield InProcess(ledgers)
     ledgers.stop()
     opened.close()
 
@@ -137,6 +161,18 @@ def fill(call: Callable[[str, Any], Any]) -> None:
     call("AccountService.CloseAccount", accounts_pb.CloseAccountRequest(ledger=BOOK, name="closed"))
 
 
+def fill_credits(server: Serving) -> None:
+    """The ledger CREDITS: the example's chart, and a top-up, a charge, a bonus and the charge's reversal."""
+    server.admin.CreateLedger(admin_pb.CreateLedgerRequest(name=CREDITS))
+    credits = Loyalty(server, CREDITS)
+    credits.user = ANN
+    credits.apply_chart(loyalty_chart())
+    credits.top_up(1000, "top-up")
+    credits.charge(400, "charge")
+    credits.bonus(50, "welcome", "bonus")
+    credits.reversal("charge", "charge-off")
+
+
 def _account(name: str, kind: int) -> accounts_pb.CreateAccountRequest:
     draft = accounts_pb.AccountDraft(name=name, type=kind)  # type: ignore[arg-type]
     return accounts_pb.CreateAccountRequest(ledger=BOOK, account=draft)
@@ -156,6 +192,14 @@ def _post_where(account: str, version: int) -> pb.PostRequest:
 
 def _reverse(name: int | str, key: str = "") -> pb.ReverseRequest:
     return pb.ReverseRequest(ledger=BOOK, transaction=transaction_name(name), idempotency_key=key)
+
+
+def _credits(kind: type[Any], amount: int, key: str, **more: str) -> Any:
+    return kind(ledger=CREDITS, user_id=ANN, amount=str(amount), idempotency_key=key, **more)
+
+
+def _reversal(name: int | str, key: str = "") -> dev_pb.ReversalRequest:
+    return dev_pb.ReversalRequest(ledger=CREDITS, transaction=transaction_name(name), idempotency_key=key)
 
 
 def _update(version: int, **parts: Any) -> accounts_pb.UpdateAccountRequest:
@@ -219,6 +263,11 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         lambda answer: [one.balances[0].posted for one in answer.accounts] == ["1250", "0"],
     ),
     (
+        "LedgerService.GetAggregateBalance",
+        pb.GetAggregateBalanceRequest(ledger=BOOK, account_prefix="sales"),
+        lambda answer: [(one.posted, one.account_count) for one in answer.balances] == [("-1250", 1)],
+    ),
+    (
         "LedgerService.TrialBalance",
         pb.TrialBalanceRequest(ledger=BOOK, rows=pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT, digest=True),
         lambda answer: (
@@ -240,6 +289,23 @@ ANSWERS: list[tuple[str, Any, Check]] = [
         "LedgerService.ListTrialBalanceRuns",
         pb.ListTrialBalanceRunsRequest(ledger=BOOK),
         lambda answer: all(one.status == pb.TRIAL_BALANCE_STATUS_OK for one in answer.runs),
+    ),
+    (
+        "ReportService.ListOverdueBalances",
+        report_pb.ListOverdueBalancesRequest(
+            ledger=BOOK, account="cash", asset="USD", days=0, as_of={"seconds": 253_402_300_799}
+        ),
+        lambda answer: (
+            [(one.account, one.overdue, one.balance) for one in answer.balances] == [("cash", "1250", "1250")]
+            and answer.sequence == 12
+        ),
+    ),
+    (
+        "ReportService.ListCharges",
+        report_pb.ListChargesRequest(ledger=BOOK, account="sales", asset="USD"),
+        lambda answer: (
+            [(one.sequence, one.amount, one.remaining) for one in answer.charges] == [(6, "1250", "1250")]
+        ),
     ),
     (
         "AccountService.CreateAccount",
@@ -301,7 +367,7 @@ ANSWERS: list[tuple[str, Any, Check]] = [
     (
         "LedgerAdminService.ListLedgers",
         admin_pb.ListLedgersRequest(),
-        lambda answer: [one.name for one in answer.ledgers] == [BOOK],
+        lambda answer: [one.name for one in answer.ledgers] == [BOOK, CREDITS],
     ),
     (
         "LedgerAdminService.CreateAsset",
@@ -325,6 +391,26 @@ ANSWERS: list[tuple[str, Any, Check]] = [
             and answer.database_version.startswith("PostgreSQL")
             and len(answer.contract_digest) == 64
         ),
+    ),
+    (
+        "DevService.TopUp",
+        _credits(dev_pb.TopUpRequest, 1000, "top-up"),
+        lambda answer: answer.replayed and answer.transaction.sequence == 4,
+    ),
+    (
+        "DevService.Charge",
+        _credits(dev_pb.ChargeRequest, 400, "charge"),
+        lambda answer: answer.replayed and answer.transaction.entries[0].balance_after == "600",
+    ),
+    (
+        "DevService.Bonus",
+        _credits(dev_pb.BonusRequest, 50, "bonus", reason="welcome"),
+        lambda answer: answer.replayed and answer.transaction.entries[1].balance_after == "650",
+    ),
+    (
+        "DevService.Reversal",
+        _reversal(5, "charge-off"),
+        lambda answer: answer.replayed and answer.transaction.reverses == 5,
     ),
 ]
 
@@ -375,6 +461,12 @@ REFUSALS: list[tuple[str, Any, str]] = [
         pb.BatchGetBalancesRequest(ledger=BOOK, names=[pb.BalanceName(account="cash", asset="XXX")]),
         "ASSET_NOT_FOUND",
     ),
+    (
+        "LedgerService.GetAggregateBalance",
+        pb.GetAggregateBalanceRequest(ledger=BOOK, account_set="none"),
+        "ACCOUNT_SET_NOT_FOUND",
+    ),
+    ("LedgerService.GetAggregateBalance", pb.GetAggregateBalanceRequest(ledger=BOOK), "VALIDATION_FAILED"),
     (
         "LedgerService.TrialBalance",
         pb.TrialBalanceRequest(ledger=BOOK, at_sequence=13),
@@ -435,6 +527,16 @@ REFUSALS: list[tuple[str, Any, str]] = [
         "ACCOUNT_NOT_FOUND",
     ),
     (
+        "ReportService.ListOverdueBalances",
+        report_pb.ListOverdueBalancesRequest(ledger=BOOK, asset="USD", days=-1),
+        "VALIDATION_FAILED",
+    ),
+    (
+        "ReportService.ListCharges",
+        report_pb.ListChargesRequest(ledger=BOOK, account="fresh", asset="USD"),
+        "ACCOUNT_NOT_FOUND",
+    ),
+    (
         "AccountService.ListAccounts",
         accounts_pb.ListAccountsRequest(ledger=BOOK, page_size=-1),
         "VALIDATION_FAILED",
@@ -452,6 +554,19 @@ REFUSALS: list[tuple[str, Any, str]] = [
         "ASSET_ALREADY_EXISTS",
     ),
     ("LedgerAdminService.ListAssets", admin_pb.ListAssetsRequest(ledger=UNKNOWN), "LEDGER_NOT_FOUND"),
+    ("DevService.TopUp", dev_pb.TopUpRequest(), "VALIDATION_FAILED"),
+    (
+        "DevService.TopUp",
+        dev_pb.TopUpRequest(ledger=BOOK, user_id=ANN, amount="1"),
+        "TEMPLATE_NOT_FOUND",
+    ),
+    ("DevService.TopUp", _credits(dev_pb.TopUpRequest, 1001, "top-up"), "IDEMPOTENCY_KEY_REUSED"),
+    ("DevService.Charge", _credits(dev_pb.ChargeRequest, 1051, ""), "INSUFFICIENT_FUNDS"),
+    ("DevService.Bonus", _credits(dev_pb.BonusRequest, 0, "", reason="none"), "AMOUNT_INVALID"),
+    ("DevService.Bonus", _credits(dev_pb.BonusRequest, 1, ""), "VALIDATION_FAILED"),
+    ("DevService.Reversal", _reversal(5), "REVERSAL_ALREADY_EXISTS"),
+    ("DevService.Reversal", _reversal(7), "REVERSAL_FORBIDDEN_TYPE"),
+    ("DevService.Reversal", _reversal(3), "TRANSACTION_NOT_FOUND"),
 ]
 METHODS = [f"{service.name}.{method.name}" for service in SERVICES.values() for method in service.methods]
 

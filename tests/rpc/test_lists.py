@@ -15,6 +15,8 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import report_service_pb2 as report_pb
+from reports import Reports
 from serving import Serving
 from statuses import told
 
@@ -30,6 +32,9 @@ OF_A_LEDGER = [
     "ListTrialBalanceRuns",
     "ListAccounts",
     "ListAssets",
+    "ListOverdueBalances",
+    "ListOverdueBalances, oldest first",
+    "ListCharges",
 ]
 DOWN, UP = nouns.ORDER_NEWEST_FIRST, nouns.ORDER_OLDEST_FIRST
 
@@ -88,6 +93,8 @@ def test_a_negative_page_size_is_refused_by_every_list(journal: Teller) -> None:
         lambda: server.accounts.ListAccounts(accounts_pb.ListAccountsRequest(ledger=ledger, page_size=-1)),
         lambda: server.admin.ListAssets(admin_pb.ListAssetsRequest(ledger=ledger, page_size=-1)),
         lambda: server.admin.ListLedgers(admin_pb.ListLedgersRequest(page_size=-1)),
+        lambda: Reports(journal).overdue("customers", page_size=-1),
+        lambda: Reports(journal).charges("cash", page_size=-1),
     ]
 
     assert [told(call).fields for call in calls] == [["page_size"]] * len(calls)
@@ -207,8 +214,15 @@ def test_a_prefix_finds_accounts_at_and_below_the_path(journal: Teller) -> None:
 def _lists(teller: Teller) -> dict[str, Callable[[str], Any]]:
     """Every list with small pages, by a token."""
     ledger, server = teller.ledger, teller.server
-    rows = pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT
+    rows, reports = pb.TRIAL_BALANCE_ROWS_BY_ACCOUNT, Reports(teller)
+    late = {"days": 0, "page_size": 1, "as_of": Timestamp(seconds=253_402_300_799)}
+    oldest = report_pb.OVERDUE_ORDER_OLDEST_FIRST
     return {
+        "ListOverdueBalances": lambda token: reports.overdue("owed", page_token=token, **late),
+        "ListOverdueBalances, oldest first": lambda token: reports.overdue(
+            "owed", order=oldest, page_token=token, **late
+        ),
+        "ListCharges": lambda token: reports.charges("cash", page_size=1, page_token=token),
         "ListTransactions": lambda token: teller.page(page_size=1, page_token=token),
         "ListEntries": lambda token: server.ledgers.ListEntries(
             pb.ListEntriesRequest(ledger=ledger, account="cash", page_size=1, page_token=token)
@@ -235,6 +249,9 @@ def two(shared_server: Serving) -> list[Teller]:
         teller.create_asset("EUR", 2)
         teller.post("cash", "sales", 1)
         teller.post("cash", "sales", 2)
+        for name in ("owed:a", "owed:b"):
+            teller.open_account(name, nouns.ACCOUNT_TYPE_ASSET)
+            teller.post(name, "sales", 1)
         teller.run_trial_balance()
         teller.run_trial_balance()
     return tellers

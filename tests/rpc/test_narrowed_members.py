@@ -6,6 +6,8 @@ of a name outside must be what is answered of a name that does not exist.
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -28,6 +30,8 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import report_service_pb2 as report_pb
+from reports import Reports
 from society import Society, society
 
 from ledger_server.domain.members import Role
@@ -172,6 +176,44 @@ def test_lists_are_of_covered_accounts(book: Book, seed: int) -> None:
             for transaction in page.transactions if not isinstance(page, Refused) else ():
                 assert all(is_covered(entry.account, prefixes) for entry in transaction.entries)
                 assert transaction.entries
+
+
+def test_reports_are_of_covered_accounts(book: Book) -> None:
+    teller = book.teller("a:b", "ab")
+    late = {"days": 0, "as_of": {"seconds": 253_402_300_799}}
+    for name in NAMES:
+        book.clerk.post(name, "b", 1)
+        for order in report_pb.OverdueOrder.values():
+            below = answer_of(
+                lambda name=name, order=order: Reports(teller).overdue(name, order=order, **late)  # type: ignore[misc]
+            )
+            if is_covered(name, ["a:b", "ab"]):
+                assert not isinstance(below, Refused)
+                assert all(is_covered(one.account, ["a:b", "ab"]) for one in below.balances)
+            else:
+                assert isinstance(below, Refused)
+                assert (below.reason, below.facts) == ("MEMBERSHIP_NARROWED", {"account_prefixes": "a:b,ab"})
+        for call in (
+            lambda account: Reports(teller).overdue(account=account, **late),
+            lambda account: Reports(teller).charges(account),
+        ):
+            if is_covered(name, ["a:b", "ab"]):
+                assert call(name)
+            else:
+                unknown = said(lambda call=call: call("nobody"), "nobody")  # type: ignore[misc]
+                assert said(lambda call=call, name=name: call(name), name) == unknown  # type: ignore[misc]
+    # A token that was made up leads out of no prefix.
+    token = Reports(teller).overdue("ab", page_size=1, **late).next_page_token
+    page = Reports(teller).overdue("ab", page_size=50, page_token=_from_a(token), **late)
+    assert page.balances
+    assert all(is_covered(one.account, ["ab"]) for one in page.balances)
+
+
+def _from_a(token: str) -> str:
+    """The token of a list by name, made to go on from the name `a`."""
+    data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    at, as_of, _ = json.loads(data[12:])
+    return base64.urlsafe_b64encode(data[:12] + json.dumps([at, as_of, "a"]).encode()).decode().rstrip("=")
 
 
 def test_what_is_of_the_whole_ledger_is_refused(book: Book) -> None:

@@ -16,10 +16,12 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import api_key_service_pb2 as keys_pb
 from ledger.v1 import audit_service_pb2 as audit_pb
 from ledger.v1 import chart_service_pb2 as charts_pb
+from ledger.v1 import dev_service_pb2 as dev_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1 import member_service_pb2 as members_pb
+from ledger.v1 import report_service_pb2 as report_pb
 from society import ROOT, Person, Society, society
 from sound_calls import requests
 
@@ -28,7 +30,7 @@ from ledger_server.domain.callers import ANONYMOUS, Caller, Means
 from ledger_server.domain.members import Role
 from ledger_server.domain.permissions import Permission
 from ledger_server.domain.refusals import LedgerNotFound, RoleRequired, ledger_not_found
-from ledger_server.rpc import server
+from ledger_server.rpc import contract
 from ledger_server.rpc.authorising import Authoriser, OnlyOpen, service_of
 from ledger_server.rpc.ledger_servicer import LedgerServicer
 from ledger_server.rpc.permissions import RULES
@@ -50,6 +52,7 @@ EXPECTED = """
     LedgerService.ListEntries            x  .  .  .  .  x  .  ?  n
     LedgerService.GetBalance             x  .  .  .  .  x  .  ?  n
     LedgerService.BatchGetBalances       x  .  .  .  .  x  .  ?  n
+    LedgerService.GetAggregateBalance    x  .  .  .  .  x  .  ?  n
     LedgerService.TrialBalance           x  .  .  .  .  x  .  ?  n
     LedgerService.RunTrialBalance        .  .  .  .  x  .  .  ?  n
     LedgerService.ListTrialBalanceRuns   x  .  .  .  .  x  .  ?  n
@@ -69,6 +72,12 @@ EXPECTED = """
     LedgerAdminService.GetServerInfo     x  x  x  x  x  x  x  x  x
     ChartService.ApplyChart              .  .  .  .  x  .  .  ?  n
     ChartService.GetChart                x  x  x  x  x  x  x  ?  n
+    ReportService.ListOverdueBalances    x  .  .  .  .  x  .  ?  n
+    ReportService.ListCharges            x  .  .  .  .  x  .  ?  n
+    DevService.TopUp                     .  .  .  .  .  .  .  ?  n
+    DevService.Charge                    .  .  .  .  .  .  .  ?  n
+    DevService.Bonus                     .  .  .  .  .  .  .  ?  n
+    DevService.Reversal                  .  .  .  .  .  .  .  ?  n
     MemberService.AddMember              .  .  .  .  .  .  x  ?  n
     MemberService.RemoveMember           .  .  .  .  .  .  x  ?  n
     MemberService.ListMembers            .  .  .  .  .  x  x  ?  n
@@ -83,9 +92,11 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     accounts_pb.DESCRIPTOR.services_by_name["AccountService"],
     admin_pb.DESCRIPTOR.services_by_name["LedgerAdminService"],
     charts_pb.DESCRIPTOR.services_by_name["ChartService"],
+    report_pb.DESCRIPTOR.services_by_name["ReportService"],
     members_pb.DESCRIPTOR.services_by_name["MemberService"],
     keys_pb.DESCRIPTOR.services_by_name["APIKeyService"],
     audit_pb.DESCRIPTOR.services_by_name["AuditService"],
+    dev_pb.DESCRIPTOR.services_by_name["DevService"],
 )
 BESIDE = (
     health_pb2.DESCRIPTOR.services_by_name["Health"],
@@ -101,7 +112,8 @@ for _line in EXPECTED.strip().splitlines()[1:]:
 @pytest.fixture(scope="module")
 def people(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Society]:
     """A server that asks who calls."""
-    with society(shared_database.app_url, tmp_path_factory.mktemp("jwks")) as people:
+    folder = tmp_path_factory.mktemp("jwks")
+    with society(shared_database.app_url, folder, enabled=True, dev_endpoints_enabled=True) as people:
         yield people
 
 
@@ -162,7 +174,7 @@ def test_every_method_of_every_service_has_a_rule_and_every_rule_a_method() -> N
 
 
 def test_every_served_service_is_in_the_table() -> None:
-    assert {service.full_name for service in SERVICES} == set(server.SERVICES)
+    assert {service.full_name for service in SERVICES} == set(contract.SERVICES)
 
 
 @pytest.mark.parametrize("means", list(Means))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from builders import post_draft, template_draft
 from callers import Teller, post_operation, refusal_of
 from charts import OPTIONAL, chart, kind
 from clusters import Database
@@ -17,6 +18,10 @@ from society import Person, Society, another_server, society
 from statuses import told, told_operation
 
 from ledger_server.domain.members import Role
+from ledger_server.domain.parameters import Parameters
+from ledger_server.domain.permissions import Access, Permission
+from ledger_server.domain.transactions import PostDraft, TemplateDraft
+from ledger_server.rpc.narrowing import allowed_draft
 
 ADJUST = kind("adjust", OPTIONAL, role=members_pb.ROLE_ACCOUNTANT)
 PATIENCE_S = 20.0
@@ -100,6 +105,18 @@ def test_a_chart_that_another_server_applied_is_the_one_that_counts(people: Soci
         Teller(people.person(name, server), ledger).apply_chart(chart(kinds=(ADJUST, kind("*"))), 2)
 
     assert refusal_of(lambda: poster.post("cash", "wallet", 1, kind="adjust")).reason == "ROLE_REQUIRED"
+
+
+@pytest.mark.parametrize("draft", [post_draft(), template_draft("t", Parameters({}))])
+def test_a_draft_that_was_given_no_roles_has_its_callers(draft: PostDraft | TemplateDraft) -> None:
+    """Whichever request it was made of: a draft without roles is one that nobody is asked about."""
+    access = Access(frozenset({Permission.POST}), roles=frozenset({Role.POSTER}))
+
+    allowed = allowed_draft(access, "book", draft)
+
+    assert draft.roles is None
+    assert isinstance(allowed, PostDraft | TemplateDraft)
+    assert allowed.roles == {Role.POSTER}
 
 
 def test_a_role_comes_back_with_its_chart(teller: Teller) -> None:

@@ -7,6 +7,7 @@ import pytest
 from callers import Teller, lines, unsound
 from charts import SALE, TILLS, USERS, chart, kind
 from clusters import Database
+from ledger.v1.chart_service_pb2 import AccountSet
 from tampered import proven, unchecked, undone
 
 from ledger_server.domain.chain import details_digest
@@ -20,7 +21,8 @@ CHART, FIRST, SECOND, SOLD, GIFT, CHANGED, UNDONE = range(7, 14)
 def book(teller: Teller) -> Teller:
     """A ledger with two charts, users who were opened by postings, numbered sales and a reversal."""
     gift = kind("gift", required_metadata=["reason"])
-    teller.apply_chart(chart(USERS, TILLS, kinds=(SALE, gift, kind("*"))))
+    owed = AccountSet(name="owed", accounts=["wallet"], prefixes=["users"])
+    teller.apply_chart(chart(USERS, TILLS, kinds=(SALE, gift, kind("*")), sets=[owed]))
     teller.post_entries(
         [*lines("cash", "users:1", 5), *lines("cash", "users:2", 6)],
         "first",
@@ -54,6 +56,11 @@ EDITS: list[tuple[str, str, int]] = [
     ("charts", "chart = jsonb_set(chart, '{kinds,0,idempotency}', '3')", CHART),
     ("charts", "chart = jsonb_set(chart, '{kinds,2,numbering}', 'null')", CHART),
     ("charts", "chart = chart || '{\"templates\": 5}'", CHART),
+    ("charts", "chart = chart - 'sets'", CHART),
+    ("charts", "chart = jsonb_set(chart, '{sets,0,prefixes}', '[]')", CHART),
+    ("charts", "chart = jsonb_set(chart, '{sets,0,accounts,1}', '\"cash\"')", CHART),
+    ("charts", "chart = jsonb_set(chart, '{sets,0,name}', '\"owned\"')", CHART),
+    ("charts", "chart = chart || '{\"sets\": 5}'", CHANGED),
     ("charts", "chart = chart - 'kinds'", CHANGED),
     ("charts", "name_patterns = '{}'", CHART),
     ("charts", "name_patterns[2] = '.'", CHANGED),

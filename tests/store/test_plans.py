@@ -19,7 +19,8 @@ from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.sql import Statement, statements
 
 _LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
-_RUNS = statements("trial_balance_runs")
+_RUNS, _OVERDUE = statements("trial_balance_runs"), statements("overdue")
+_AGGREGATING = statements("aggregating")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -61,6 +62,26 @@ RUN_LOOKUPS = {
     "page": {"trial_balance_runs_pkey"},
     "page_of_day": {"trial_balance_runs_by_day"},
     "ledgers_after": {"directory_pkey"},
+}
+OVERDUE_LOOKUPS = {
+    "accounts": {
+        "accounts_ledger_id_name_version_key",
+        "entries_pkey",
+        "heads_pkey",
+        "transactions_pkey",
+        "transactions_reverses",
+    },
+    "charges": {
+        "accounts_ledger_id_name_version_key",
+        "entries_pkey",
+        "heads_pkey",
+        "transactions_pkey",
+        "transactions_reverses",
+    },
+}
+AGGREGATE_LOOKUPS = {
+    "chart_sets": {"charts_pkey"},
+    "aggregate": {"accounts_ledger_id_name_version_key", "entries_pkey", "transactions_pkey"},
 }
 _INDEX = re.compile(r"using (\w+) on \w+")
 
@@ -123,6 +144,8 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
         (_LANE, LANE_SETTINGS, LANE_LOOKUPS),
         (_READING, READ_SETTINGS, READ_LOOKUPS),
         (_RUNS, READ_SETTINGS, RUN_LOOKUPS),
+        (_OVERDUE, READ_SETTINGS, OVERDUE_LOOKUPS),
+        (_AGGREGATING, READ_SETTINGS, AGGREGATE_LOOKUPS),
     ):
         with psycopg.connect(database.app_url, autocommit=True) as connection:
             for setting in settings:

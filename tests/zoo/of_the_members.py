@@ -17,8 +17,8 @@ ANIMALS = (
         (
             Plant(
                 _AUTHORISING,
-                "            raise not_listed(method)\n        if caller.is_open:",
-                "            return EVERYTHING\n        if caller.is_open:",
+                "        raise not_listed(method)\n    if isinstance(rule, InLedger)",
+                "        return Anybody(behind_door=False)\n    if isinstance(rule, InLedger)",
             ),
         ),
         (_PERMISSIONS + "test_a_method_without_a_rule_is_denied_to_everybody",),

@@ -45,8 +45,8 @@ ANIMALS = (
         (
             Plant(
                 "ledger_server/domain/expanding.py",
-                "                sums[line] = self._within(sums.get(line, 0) + amount, line.place)\n",
-                "                sums[line] = self._within(amount, line.place)\n",
+                "                sums[line] = sums.get(line, 0) + amount\n",
+                "                sums[line] = amount\n",
             ),
         ),
         (_EXPANDING + "test_items_of_a_group_make_entries_each_and_a_product_listed_twice_moves_once",),

@@ -238,6 +238,56 @@ class Kind(_message.Message):
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
+class AccountSet(_message.Message):
+    """Accounts under one name, whose balances LedgerService.GetAggregateBalance adds
+    up. It has 1-256 members: accounts, prefixes and sets together. What it names
+    need not be there yet. Sets may share members, and an account that is reached
+    on several ways counts once; but no set may come to hold itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: 1-64 characters without ':'."""
+    description: _builtins.str
+    """What it is for; at most 255 characters. Kept for ever."""
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accounts, each by its whole name, without braces."""
+
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accounts by the leading segments of their paths ("customers"): those of this
+        very name, and all below it; without braces.
+        """
+
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other sets of the same chart, by name."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        sets: _abc.Iterable[_builtins.str] | None = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "description", b"description", "name", b"name", "prefixes", b"prefixes", "sets", b"sets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountSet: _TypeAlias = AccountSet  # noqa: Y015
+
+@_typing.final
 class Chart(_message.Message):
     """A chart. Its lists may come in any order and are answered in bytewise order."""
 
@@ -247,6 +297,7 @@ class Chart(_message.Message):
     FAMILIES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChartAsset]:
         """The assets, at most 256. Others may be created with CreateAsset."""
@@ -269,6 +320,10 @@ class Chart(_message.Message):
         name and version once. A version that the chart before has says the same.
         """
 
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountSet]:
+        """The account sets, at most 256."""
+
     def __init__(
         self,
         *,
@@ -276,10 +331,11 @@ class Chart(_message.Message):
         families: _abc.Iterable[Global___AccountFamily] | None = ...,
         kinds: _abc.Iterable[Global___Kind] | None = ...,
         templates: _abc.Iterable[_template_pb2.Template] | None = ...,
+        sets: _abc.Iterable[Global___AccountSet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "sets", b"sets", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -379,6 +435,7 @@ class ChartChanges(_message.Message):
     FAMILIES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assets(self) -> Global___Difference:
         """Assets, by code. One that is removed stays in the ledger."""
@@ -395,6 +452,10 @@ class ChartChanges(_message.Message):
     def templates(self) -> Global___Difference:
         """Templates, by name and version ("topup 2")."""
 
+    @_builtins.property
+    def sets(self) -> Global___Difference:
+        """Account sets, by name."""
+
     def __init__(
         self,
         *,
@@ -402,10 +463,11 @@ class ChartChanges(_message.Message):
         families: Global___Difference | None = ...,
         kinds: Global___Difference | None = ...,
         templates: Global___Difference | None = ...,
+        sets: Global___Difference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "sets", b"sets", "templates", b"templates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "templates", b"templates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "families", b"families", "kinds", b"kinds", "sets", b"sets", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ChartServiceStub:
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -52,8 +52,8 @@ class ChartServiceStub:
 
 
 class ChartServiceServicer:
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -107,8 +107,8 @@ def add_ChartServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChartService:
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ChartServiceStub:
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -59,8 +59,8 @@ class ChartServiceStub:
 
 @_typing.type_check_only
 class ChartServiceAsyncStub(ChartServiceStub):
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.
@@ -87,8 +87,8 @@ class ChartServiceAsyncStub(ChartServiceStub):
     """
 
 class ChartServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The chart of a ledger: which assets, accounts, kinds of transactions and
-    templates for them it has. A chart is a record of the ledger's journal, a whole at each version;
+    """The chart of a ledger: which assets, accounts, kinds of transactions,
+    templates for them and sets of accounts it has. A chart is a record of the ledger's journal, a whole at each version;
     what it does not mention it does not judge. Every error carries
     google.rpc.ErrorInfo with domain "ledger.v1"; docs/errors.md lists the
     reasons.

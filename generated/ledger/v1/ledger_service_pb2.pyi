@@ -1417,6 +1417,137 @@ class BatchGetBalancesResponse(_message.Message):
 Global___BatchGetBalancesResponse: _TypeAlias = BatchGetBalancesResponse  # noqa: Y015
 
 @_typing.final
+class GetAggregateBalanceRequest(_message.Message):
+    """Asks for the sum of balances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEDGER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_PREFIX_FIELD_NUMBER: _builtins.int
+    ACCOUNT_SET_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ledger: _builtins.str
+    """The ledger's name."""
+    account_prefix: _builtins.str
+    """Every account whose name is this path or lies below it; there may be none."""
+    account_set: _builtins.str
+    """Every account that the set reaches, as the chart has it that stood at the
+    answer's sequence; no such set there answers ACCOUNT_SET_NOT_FOUND.
+    """
+    asset: _builtins.str
+    """The asset's code; empty answers every asset that any of them has entries in."""
+    at_sequence: _builtins.int
+    """The balances as they stood right after this record; 0 means now. Beyond the
+    ledger's sequence answers SEQUENCE_NOT_REACHED.
+    """
+    min_sequence: _builtins.int
+    """Wait until the ledger has reached this sequence; 0 does not wait."""
+    def __init__(
+        self,
+        *,
+        ledger: _builtins.str = ...,
+        account_prefix: _builtins.str = ...,
+        account_set: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        at_sequence: _builtins.int = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_prefix", b"account_prefix", "account_set", b"account_set", "accounts", b"accounts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_prefix", b"account_prefix", "account_set", b"account_set", "accounts", b"accounts", "asset", b"asset", "at_sequence", b"at_sequence", "ledger", b"ledger", "min_sequence", b"min_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_accounts: _TypeAlias = _typing.Literal["account_prefix", "account_set"]  # noqa: Y015
+    _WhichOneofArgType_accounts: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_accounts) -> _WhichOneofReturnType_accounts | None: ...
+
+Global___GetAggregateBalanceRequest: _TypeAlias = GetAggregateBalanceRequest  # noqa: Y015
+
+@_typing.final
+class AggregateBalance(_message.Message):
+    """The sum of balances in one asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    POSTED_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_RECORD_TIME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    """The asset's code."""
+    posted: _builtins.str
+    """The sum of the posted balances in minor units, debit-positive whatever the
+    accounts' types are; may carry '-', and may have more digits than one balance
+    may.
+    """
+    last_sequence: _builtins.int
+    """The sequence of the last transaction that changed one of them; 0 where none
+    did.
+    """
+    account_count: _builtins.int
+    """How many of the accounts have entries in the asset."""
+    @_builtins.property
+    def last_record_time(self) -> _timestamp_pb2.Timestamp:
+        """When that transaction was recorded; absent where none was."""
+
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        posted: _builtins.str = ...,
+        last_sequence: _builtins.int = ...,
+        last_record_time: _timestamp_pb2.Timestamp | None = ...,
+        account_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_record_time", b"last_record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "asset", b"asset", "last_record_time", b"last_record_time", "last_sequence", b"last_sequence", "posted", b"posted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AggregateBalance: _TypeAlias = AggregateBalance  # noqa: Y015
+
+@_typing.final
+class GetAggregateBalanceResponse(_message.Message):
+    """The sums of balances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
+    CHART_VERSION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    account_count: _builtins.int
+    """How many accounts were there, each counted once, with entries or without."""
+    chart_version: _builtins.int
+    """The version of the chart whose set it was; 0 of a prefix."""
+    sequence: _builtins.int
+    """The ledger's sequence that all of it reflects."""
+    @_builtins.property
+    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___AggregateBalance]:
+        """One sum for each asset, in order of asset code. For a named asset without
+        entries: one of "0".
+        """
+
+    def __init__(
+        self,
+        *,
+        balances: _abc.Iterable[Global___AggregateBalance] | None = ...,
+        account_count: _builtins.int = ...,
+        chart_version: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "balances", b"balances", "chart_version", b"chart_version", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAggregateBalanceResponse: _TypeAlias = GetAggregateBalanceResponse  # noqa: Y015
+
+@_typing.final
 class TrialBalanceRequest(_message.Message):
     """Asks for the trial balance."""
 

@@ -91,6 +91,11 @@ class LedgerServiceStub:
                 request_serializer=ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesRequest.SerializeToString,
                 response_deserializer=ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesResponse.FromString,
                 _registered_method=True)
+        self.GetAggregateBalance = channel.unary_unary(
+                '/ledger.v1.LedgerService/GetAggregateBalance',
+                request_serializer=ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceRequest.SerializeToString,
+                response_deserializer=ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceResponse.FromString,
+                _registered_method=True)
         self.TrialBalance = channel.unary_unary(
                 '/ledger.v1.LedgerService/TrialBalance',
                 request_serializer=ledger_dot_v1_dot_ledger__service__pb2.TrialBalanceRequest.SerializeToString,
@@ -186,6 +191,16 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAggregateBalance(self, request, context):
+        """Adds up the balances of the accounts at or below a path, or of an account set
+        of the chart, all at one sequence: at most 500,000, where each account
+        counts once for each asset that is asked for; more answers
+        BATCH_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TrialBalance(self, request, context):
         """Adds up every posted entry of the ledger and says whether debits equal
         credits in every asset.
@@ -254,6 +269,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.BatchGetBalances,
                     request_deserializer=ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesRequest.FromString,
                     response_serializer=ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesResponse.SerializeToString,
+            ),
+            'GetAggregateBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAggregateBalance,
+                    request_deserializer=ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceRequest.FromString,
+                    response_serializer=ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceResponse.SerializeToString,
             ),
             'TrialBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.TrialBalance,
@@ -504,6 +524,33 @@ class LedgerService:
             '/ledger.v1.LedgerService/BatchGetBalances',
             ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesRequest.SerializeToString,
             ledger_dot_v1_dot_ledger__service__pb2.BatchGetBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAggregateBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ledger.v1.LedgerService/GetAggregateBalance',
+            ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceRequest.SerializeToString,
+            ledger_dot_v1_dot_ledger__service__pb2.GetAggregateBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

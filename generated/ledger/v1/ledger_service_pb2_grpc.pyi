@@ -72,6 +72,12 @@ class LedgerServiceStub:
     """Answers an account's balance, now or at a past sequence."""
     BatchGetBalances: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchGetBalancesRequest, _ledger_service_pb2.BatchGetBalancesResponse]
     """Answers the balances of up to 1,000 accounts at one sequence."""
+    GetAggregateBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAggregateBalanceRequest, _ledger_service_pb2.GetAggregateBalanceResponse]
+    """Adds up the balances of the accounts at or below a path, or of an account set
+    of the chart, all at one sequence: at most 500,000, where each account
+    counts once for each asset that is asked for; more answers
+    BATCH_TOO_LARGE.
+    """
     TrialBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.TrialBalanceRequest, _ledger_service_pb2.TrialBalanceResponse]
     """Adds up every posted entry of the ledger and says whether debits equal
     credits in every asset.
@@ -128,6 +134,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Answers an account's balance, now or at a past sequence."""
     BatchGetBalances: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.BatchGetBalancesRequest, _ledger_service_pb2.BatchGetBalancesResponse]  # type: ignore[assignment]
     """Answers the balances of up to 1,000 accounts at one sequence."""
+    GetAggregateBalance: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetAggregateBalanceRequest, _ledger_service_pb2.GetAggregateBalanceResponse]  # type: ignore[assignment]
+    """Adds up the balances of the accounts at or below a path, or of an account set
+    of the chart, all at one sequence: at most 500,000, where each account
+    counts once for each asset that is asked for; more answers
+    BATCH_TOO_LARGE.
+    """
     TrialBalance: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.TrialBalanceRequest, _ledger_service_pb2.TrialBalanceResponse]  # type: ignore[assignment]
     """Adds up every posted entry of the ledger and says whether debits equal
     credits in every asset.
@@ -229,6 +241,18 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.BatchGetBalancesResponse, _abc.Awaitable[_ledger_service_pb2.BatchGetBalancesResponse]]:
         """Answers the balances of up to 1,000 accounts at one sequence."""
+
+    @_abc_1.abstractmethod
+    def GetAggregateBalance(
+        self,
+        request: _ledger_service_pb2.GetAggregateBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetAggregateBalanceResponse, _abc.Awaitable[_ledger_service_pb2.GetAggregateBalanceResponse]]:
+        """Adds up the balances of the accounts at or below a path, or of an account set
+        of the chart, all at one sequence: at most 500,000, where each account
+        counts once for each asset that is asked for; more answers
+        BATCH_TOO_LARGE.
+        """
 
     @_abc_1.abstractmethod
     def TrialBalance(
