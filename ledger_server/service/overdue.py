@@ -85,7 +85,7 @@ class OverdueReads:
         with self._reads.reading(ledger, min_sequence) as reading:
             walk = Overdue(reading.connection, reading.ledger_id).walk(accounts, asset, days, moment, count)
         check_reached(ledger, walk.head, walk.at)
-        if accounts.is_one and not walk.has_any:
+        if accounts.is_one and not walk.has_last:
             raise _no_account(ledger, accounts.name)
         if not walk.has_asset:
             raise _no_asset(ledger, asset)

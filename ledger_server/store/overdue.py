@@ -25,15 +25,16 @@ _BEFORE_ALL = ("-infinity", 0, 0)
 class Walk(NamedTuple):
     """A walk over accounts: what it found, where it ended, and what it was of.
 
-    `go_on` is the name to go on from, None where no account is left. `has_any`: at least one
-    account was there. `too_many` is the account that alone has more entries than a walk reads.
+    `go_on` is the name to go on from, None where no account is left. `has_last`: the last account
+    that was looked at is one that was asked for, and was there. `too_many` is the account that alone
+    has more entries than a walk reads.
     """
 
     head: int
     at: int
     as_of: int
     has_asset: bool
-    has_any: bool
+    has_last: bool
     too_many: str
     balances: list[OverdueBalance]
     go_on: str | None
@@ -75,18 +76,18 @@ class Overdue:
             entries_max=ENTRIES_MAX,
         )
         head, at, as_of, has_asset = found[0][:4]
-        place, last_name, go_on, examined, found_count = found[-1][4:9]
+        place, is_meant, last_name, go_on, examined, found_count = found[-1][4:10]
         is_cut = examined > ENTRIES_MAX
         is_at_end = not is_cut and found_count < count and place < ACCOUNTS_MAX
         balances = [
-            _balance(row) for row in found[1:] if row[9] is not None and not (is_cut and row[4] == place)
+            _balance(row) for row in found[1:] if row[10] is not None and not (is_cut and row[4] == place)
         ]
         return Walk(
             head,
             at,
             rows.micros(as_of),
             has_asset,
-            place > 0,
+            is_meant,
             last_name if is_cut and place == 1 else "",
             balances,
             # An account that was not read to its end is the next one's first.
@@ -137,7 +138,7 @@ class Overdue:
 
 
 def _balance(row: Any) -> OverdueBalance:
-    _, name, _, _, _, overdue, balance, effective_time, sequence, index, amount, remaining = row[4:]
+    _, _, name, _, _, _, overdue, balance, effective_time, sequence, index, amount, remaining = row[4:]
     oldest = _charge(sequence, index, effective_time, amount, remaining, None)
     return OverdueBalance(name, int(overdue), int(balance), oldest)
 

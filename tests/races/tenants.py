@@ -20,6 +20,7 @@ from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import report_service_pb2 as report_pb
 from serving import Serving
 
 # What is in a tenant's records, and what its ledger is called: logs may name a ledger.
@@ -27,7 +28,12 @@ _WORD, _LEDGER = "zqcanary", "zqledger"
 _WORDS = re.compile(rb"zq(?:canary|ledger)(\d{3})")
 _IN_RECORDS = re.compile(r"zqcanary\d{3}")
 _ENCODED = re.compile(rb"[A-Za-z0-9_-]{16,}")
-_SERVICES = {"ledgers": "LedgerService", "accounts": "AccountService", "admin": "LedgerAdminService"}
+_SERVICES = {
+    "ledgers": "LedgerService",
+    "accounts": "AccountService",
+    "admin": "LedgerAdminService",
+    "reports": "ReportService",
+}
 _TOKENS_KEPT = 20
 
 
@@ -117,6 +123,8 @@ class Tenant:
             *[self._trial_balance] * 3,
             *[self._run_trial_balance] * 1,
             *[self._trial_balance_runs] * 1,
+            *[self._overdue] * 3,
+            *[self._charges] * 2,
             *[self._garbage] * 2,
         ]
         while True:
@@ -252,6 +260,25 @@ class Tenant:
     def _trial_balance_runs(self) -> Call:
         request = pb.ListTrialBalanceRunsRequest(ledger=self.ledger, page_size=2, page_token=self._token())
         return _call("ledgers", "ListTrialBalanceRuns", request, self._keep(pb.ListTrialBalanceRunsResponse))
+
+    def _overdue(self) -> Call:
+        request = report_pb.ListOverdueBalancesRequest(
+            ledger=self.ledger,
+            account_prefix=self.word,
+            asset="USD",
+            days=0,
+            page_size=1,
+            page_token=self._token(),
+        )
+        return _call(
+            "reports", "ListOverdueBalances", request, self._keep(report_pb.ListOverdueBalancesResponse)
+        )
+
+    def _charges(self) -> Call:
+        request = report_pb.ListChargesRequest(
+            ledger=self.ledger, account=self.account("cash"), asset="USD", page_size=5
+        )
+        return _call("reports", "ListCharges", request)
 
     def _garbage(self) -> Call:
         request = pb.GetBalanceRequest(ledger=self.ledger, account=self.word).SerializeToString()

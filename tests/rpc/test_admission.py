@@ -18,6 +18,7 @@ from ledger.v1 import ledger_service_pb2 as pb
 from serving import Serving
 from statuses import told, told_error
 
+from ledger_server.rpc.limits import CALLS_PER_CONNECTION_MAX
 from ledger_server.rpc.server import IN_FLIGHT_MAX, WAITING_PER_LEDGER_MAX
 from ledger_server.store.books import lane_lock
 
@@ -101,6 +102,18 @@ def test_a_full_server_refuses_in_milliseconds_and_health_still_answers(
     assert set(outcomes) == {"OK", "OVERLOADED"}
     assert outcomes.count("OK") <= IN_FLIGHT_MAX
     assert sum(teller.balance("cash") for teller in tellers) == outcomes.count("OK")
+
+
+def test_everyone_in_a_crowd_on_one_connection_is_told_why_he_is_not_served(
+    tellers: list[Teller], shared_database: Database
+) -> None:
+    # More than a connection has at once: as one is refused, the next begins, before gRPC let go of the first.
+    with held_lanes(shared_database, tellers[:1]):
+        calls = _send(tellers[0], 6 * CALLS_PER_CONNECTION_MAX)
+        waiting_max = WAITING_PER_LEDGER_MAX + IN_FLIGHT_MAX
+        _until(lambda: sum(call.done() for call in calls) >= len(calls) - waiting_max)
+
+    assert set(_outcomes(calls)) == {"OK", "OVERLOADED"}
 
 
 def test_one_ledger_cannot_take_the_others_places(tellers: list[Teller], shared_database: Database) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import grpc
 import pytest
 from callers import DEADLINE_S, Teller, refusal_of
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1 import report_service_pb2 as report_pb
 from reports import Reports, at_day
 from serving import Serving
-from shop import Shop, line
+from shop import CHART, Shop, line
 from statuses import told
 
 from ledger_server.domain.parameters import Item
@@ -296,3 +299,25 @@ def test_who_owes_for_more_than_thirty_days_is_listed_the_oldest_first(shop: Sho
     assert found[0].oldest_unpaid.effective_time == at_day(1)
     (settled,) = Reports(shop).charges("customers:cy", as_of=at_day(40)).charges
     assert (settled.remaining, settled.settled_at) == ("0", at_day(30))
+
+
+def test_the_calls_of_the_readme_are_answered(shared_server: Serving) -> None:
+    readme = CHART.with_name("README.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^call (\w+)/(\w+) '(.*?)'$", readme, re.MULTILINE | re.DOTALL)
+    assert [method for _, method, _ in calls] == ["BatchCreateAccounts", "PostBatch", "ListOverdueBalances"]
+    shop, stubs = (
+        Shop.opened(shared_server),
+        {
+            "AccountService": (shared_server.accounts, accounts_pb),
+            "LedgerService": (shared_server.ledgers, pb),
+            "ReportService": (Reports(Teller(shared_server, "")).stub, report_pb),
+        },
+    )
+    for service, method, text in calls:
+        stub, messages = stubs[service]
+        request = json_format.Parse(text, getattr(messages, f"{method}Request")())
+        request.ledger = shop.ledger
+        answer = getattr(stub, method)(request, timeout=DEADLINE_S)
+        assert not [one for one in getattr(answer, "results", ()) if one.HasField("status")]
+
+    assert (shop.stock("pen"), shop.owed("ann")) == (8, 500)

@@ -379,6 +379,26 @@ def test_accounts_that_owe_nothing_make_short_pages(
     assert (refusal.reason, refusal.facts["account"]) == ("TOO_MANY_ENTRIES", "customers")
 
 
+def test_accounts_that_were_opened_later_are_examined_too(
+    book: Teller, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge(book, "cy", 5, 1)
+    head = book.head()
+    for number in range(7):
+        book.open_account(f"customers:b{number}", ASSET)
+        book.post(f"customers:b{number}", "sales", 5, effective_time=at_day(1))
+    monkeypatch.setattr(overdue, "ACCOUNTS_MAX", 4)
+
+    page = reports.overdue("customers", at_sequence=head)
+
+    # A walk past a million of them would be no bounded work.
+    assert page.next_page_token
+    assert [*owed(reports.all_overdue("customers", at_sequence=head))] == ["customers:cy"]
+    assert refusal_of(lambda: reports.overdue(account="customers:b1", at_sequence=head)).reason == (
+        "ACCOUNT_NOT_FOUND"
+    )
+
+
 def test_fifty_thousand_entries_are_reported_and_one_more_is_not(book: Teller, reports: Reports) -> None:
     each = lines("customers:ann", "sales", 1)[:1] * 500
     entries = [*each, *lines("sales", "sales", 500)[1:]]

@@ -69,9 +69,8 @@ ANIMALS = (
         (
             Plant(
                 _SQL,
-                "                and (account.name = %(prefix)s or"
-                " starts_with(account.name, %(prefix)s || ':'))\n",
-                "",
+                "and (name = %(prefix)s or starts_with(name, %(prefix)s || ':')) as is_meant",
+                "as is_meant",
             ),
         ),
         (

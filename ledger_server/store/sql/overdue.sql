@@ -32,12 +32,13 @@ asset as materialized (
         and sequence <= (select at from moment)
 ),
 walk as (
-    select 0 as place, null::text collate "C" as name, %(start)s::text collate "C" as next_from,
+    select 0 as place, false as is_meant, null::text collate "C" as name,
+        %(start)s::text collate "C" as next_from,
         0::bigint as examined, 0::bigint as found, null::numeric as overdue, null::numeric as balance,
         null::timestamptz as effective_time, null::bigint as sequence, null::smallint as index,
         null::numeric as amount, null::numeric as remaining
     union all
-    select walk.place + 1, account.name,
+    select walk.place + 1, account.is_meant, account.name,
         -- No name lies between one and the same with a control character behind it.
         greatest(account.name || E'\x01', %(prefix)s || ':'),
         walk.examined + owed.lines, walk.found + (owed.overdue is not null)::integer, owed.overdue,
@@ -46,14 +47,14 @@ walk as (
     cross join moment
     left join asset on true
     cross join lateral (
-        select name, account_id, type
+        select name, account_id, type,
+            accounts.sequence <= moment.at
+                and (name = %(prefix)s or starts_with(name, %(prefix)s || ':')) as is_meant
         from ledger.accounts
         where ledger_id = %(ledger_id)s
             and name >= walk.next_from
             and name < %(until)s
-            and version = 1
-            and accounts.sequence <= moment.at
-        order by name
+        order by name, version
         limit 1
     ) as account
     cross join lateral (
@@ -61,7 +62,7 @@ walk as (
             select sequence, index, side, amount
             from ledger.entries
             where ledger_id = %(ledger_id)s
-                and (account.name = %(prefix)s or starts_with(account.name, %(prefix)s || ':'))
+                and account.is_meant
                 and (account_id, asset_id, layer) >= (account.account_id, asset.asset_id, 0)
                 and (account_id, asset_id, layer, sequence) <= (account.account_id, asset.asset_id, 0, moment.at)
             order by account_id, asset_id, layer, sequence, index
