@@ -67,6 +67,7 @@ def test_a_chart_is_applied_answered_and_replayed(teller: Teller) -> None:
             families=pb.Difference(),
             kinds=pb.Difference(),
             templates=pb.Difference(),
+            sets=pb.Difference(),
         ),
         replayed=True,
     )
