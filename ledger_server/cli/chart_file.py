@@ -10,7 +10,7 @@
         balance_min: 0
         opens_on_first_posting: true
     kinds:
-      bonus: {idempotency: REQUIRED, required_metadata: [reason]}
+      bonus: {idempotency: REQUIRED, required_metadata: [reason], role: ACCOUNTANT}
       sale: {numbering: {name: receipts, per: "shops:{shop}"}}
     templates:
       sale 2:
@@ -51,6 +51,7 @@ from ledger_client.contract import (
     Kind,
     Numbering,
     ParameterType,
+    Role,
     Side,
     Template,
     TemplateEntry,
@@ -63,6 +64,7 @@ __all__ = ["ChartFault", "ChartFile", "read_chart"]
 
 # Far more than the largest chart.
 BYTES_MAX = 4 * 1024 * 1024
+_BOUNDS = ("balance_min", "balance_max")
 # "sale 2"
 _VERSIONED = re.compile(r"(\S+?)(?: ([0-9]{1,9}))?")
 _PLACE = re.compile(r"chart\.(\w+)\[(\d+)\](.*)", re.DOTALL)
@@ -124,23 +126,13 @@ def _asset(code: str, value: Node, at: Node) -> ChartAsset:
 def _family(pattern: str, value: Node, at: Node) -> AccountFamily:
     where = f"family {pattern!r}"
     fields = nodes.fields(
-        value,
-        where,
-        *(
-            "parameters",
-            "type",
-            "assets",
-            "balance_min",
-            "balance_max",
-            "opens_on_first_posting",
-            "description",
-        ),
+        value, where, "parameters", "type", "assets", *_BOUNDS, "opens_on_first_posting", "description"
     )
     if "type" not in fields:
         raise nodes.fault_at(at, f"{where} needs a type")
     assets = [nodes.text(one, "an asset") for one in nodes.listed(fields.get("assets"), "assets")]
     limits: dict[str, BalanceLimit] = {}
-    for name in ("balance_min", "balance_max"):
+    for name in _BOUNDS:
         for code, bound in _bounds(fields.get(name), name, assets, where):
             setattr(limits.setdefault(code, BalanceLimit(asset=code)), name, bound)
     return AccountFamily(
@@ -155,7 +147,7 @@ def _family(pattern: str, value: Node, at: Node) -> AccountFamily:
 
 
 def _kind(name: str, value: Node, at: Node) -> Kind:
-    fields = nodes.fields(value, f"kind {name!r}", "idempotency", "required_metadata", "numbering")
+    fields = nodes.fields(value, f"kind {name!r}", "idempotency", "required_metadata", "numbering", "role")
     rule = IdempotencyRule.Value("IDEMPOTENCY_RULE_OPTIONAL")
     if "idempotency" in fields:
         rule = nodes.enum(fields["idempotency"], "idempotency", IdempotencyRule, "IDEMPOTENCY_RULE_")
@@ -170,7 +162,8 @@ def _kind(name: str, value: Node, at: Node) -> Kind:
         nodes.text(one, "a metadata key")
         for one in nodes.listed(fields.get("required_metadata"), "required_metadata")
     ]
-    return Kind(name=name, idempotency=rule, required_metadata=metadata, numbering=numbering)
+    role = nodes.enum(fields["role"], "role", Role, "ROLE_") if "role" in fields else Role.ROLE_UNSPECIFIED
+    return Kind(name=name, idempotency=rule, required_metadata=metadata, numbering=numbering, role=role)
 
 
 def _template(title: str, value: Node, at: Node) -> Template:

@@ -21,6 +21,7 @@ from ledger_server.domain.charts import (
     Numbering,
 )
 from ledger_server.domain.families import meeting, parameter_names, pattern_fault
+from ledger_server.domain.members import Role, roles_fault
 from ledger_server.domain.set_faults import sets_faults
 from ledger_server.domain.sets import SETS_MAX, AccountSet
 from ledger_server.domain.template_faults import template_faults
@@ -155,6 +156,9 @@ def _kinds_faults(kinds: Sequence[Kind]) -> Faults:
         faults += _metadata_faults(kind.required_metadata, f"{field}.required_metadata")
         if kind.numbering is not None:
             faults += _numbering_faults(kind.numbering, f"{field}.numbering", series)
+        if kind.role is not None:
+            fault = roles_fault(tuple(sorted({Role.POSTER, kind.role})), ())
+            _note(faults, f"{field}.role", fault and f"nobody could post it: {fault}")
     return faults
 
 

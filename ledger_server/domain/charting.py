@@ -29,6 +29,9 @@ from ledger_server.domain.refusals import ChartConflict, Refusal, VersionMismatc
 from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
+# What a kind's bytes go on with.
+_NUMBERED, _ASKS_FOR_A_ROLE = 1, 2
+
 
 def decide_chart(draft: ChartDraft, books: Books, moment: Moment) -> Decision:
     """Records the next version of the chart, or answers the one that is so already."""
@@ -133,15 +136,16 @@ def _family_frame(family: Family) -> bytes:
 
 
 def _kind_frame(kind: Kind) -> bytes:
-    numbering = kind.numbering
+    numbering, role = kind.numbering, kind.role
+    flags = (_NUMBERED if numbering is not None else 0) | (_ASKS_FOR_A_ROLE if role is not None else 0)
     return b"".join(
         (
             chain.framed(kind.name),
             bytes((kind.idempotency,)),
             chain.frames(map(chain.framed, kind.required_metadata)),
-            b"\x00"
-            if numbering is None
-            else b"\x01" + chain.framed(numbering.name) + chain.framed(numbering.per),
+            bytes((flags,)),
+            chain.framed(numbering.name) + chain.framed(numbering.per) if numbering is not None else b"",
+            bytes((role,)) if role is not None else b"",
         )
     )
 

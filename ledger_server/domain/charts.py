@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from ledger_server.domain.accounts import AccountType, Limit
+from ledger_server.domain.members import Role
 from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
@@ -88,12 +89,16 @@ class Numbering:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a post of this kind must bring: a key or none, metadata; and whether it gets a number."""
+    """What a post of this kind must bring: a key or none, metadata; whether it gets a number.
+
+    `role` is one that its caller must have, besides the permission to post; None asks for none.
+    """
 
     name: str
     idempotency: Idempotency = Idempotency.OPTIONAL
     required_metadata: tuple[str, ...] = ()
     numbering: Numbering | None = None
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.charts import WILDCARD, Chart, ChartVersion, Family, Idempotency, Kind, Numbering
 from ledger_server.domain.expanders import Expanders
 from ledger_server.domain.families import Families, parameter_name
+from ledger_server.domain.members import Role
+from ledger_server.domain.permissions import Permission
 from ledger_server.domain.refusals import (
     AssetMismatch,
     IdempotencyKeyRequired,
     Refusal,
+    RoleRequired,
     UnhandledKind,
     ValidationFailed,
     Violation,
@@ -26,7 +29,16 @@ from ledger_server.domain.transactions import EntryDraft, PostDraft
 class Rules:
     """A chart made ready to judge by. Never changed."""
 
-    __slots__ = ("_kinds", "_wildcard", "expanders", "families", "has_kinds", "is_numbering", "version")
+    __slots__ = (
+        "_kinds",
+        "_wildcard",
+        "expanders",
+        "families",
+        "has_kinds",
+        "has_roles",
+        "is_numbering",
+        "version",
+    )
 
     def __init__(self, version: ChartVersion) -> None:
         chart = version.chart
@@ -38,6 +50,7 @@ class Rules:
         self.has_kinds = bool(chart.kinds)
         self.expanders = Expanders(chart.templates)
         self.is_numbering = any(kind.numbering is not None for kind in chart.kinds)
+        self.has_roles = any(kind.role is not None for kind in chart.kinds)
 
     @property
     def chart(self) -> Chart:
@@ -51,6 +64,21 @@ class Rules:
     def kind_of(self, name: str) -> Kind | None:
         """What is said of a kind, by its name or by the wildcard."""
         return self._kinds.get(name, self._wildcard)
+
+
+def role_refusal(kind: str, roles: frozenset[Role] | None, rules: Rules | None) -> RoleRequired | None:
+    """Judges who posts a kind: somebody with the role that it asks for. No roles (None) are everybody's."""
+    if roles is None or rules is None or not rules.has_roles:
+        return None
+    asked = rules.kind_of(kind)
+    if asked is None or asked.role is None or asked.role in roles:
+        return None
+    return RoleRequired(
+        f"posts of kind {kind!r} need the role {asked.role.name}, besides that to post",
+        permission=Permission.POST.name,
+        roles=asked.role.name,
+        kind=kind,
+    )
 
 
 def kind_refusal(draft: PostDraft, rules: Rules) -> Refusal | None:

@@ -77,10 +77,14 @@ OF_THE_PLATFORM = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one caller may in the ledger of its call, and in which accounts: no prefixes mean all."""
+    """What one caller may in the ledger of its call, and in which accounts: no prefixes mean all.
+
+    `roles` are those that a kind of transactions may ask for; None has every one.
+    """
 
     permissions: frozenset[Permission]
     account_prefixes: tuple[str, ...] = ()
+    roles: frozenset[Role] | None = frozenset()
 
     def allows(self, permission: Permission) -> bool:
         """Whether the permission is had."""
@@ -101,7 +105,7 @@ class Access:
 
 
 # Of who is not asked who it is.
-EVERYTHING = Access(frozenset(Permission))
+EVERYTHING = Access(frozenset(Permission), roles=None)
 NOTHING = Access(frozenset())
 
 

@@ -2,10 +2,10 @@
 
 A unit is one draft or one atomic group. Drafts are judged in order, each seeing
 the ones before it, so a batch of N gives what N single posts in order give. The
-order of judgement within a draft is: key, chart, preconditions, accounts, assets, whether
-the accounts are open, overflow, bounds; form was judged when the draft was made. What is
-decided changes the books at once; what is refused leaves them as they were. Nothing is
-written here: a refusal never has rows to undo.
+order of judgement within a draft is: the role that its kind asks for, key, chart,
+preconditions, accounts, assets, whether the accounts are open, overflow, bounds; form was
+judged when the draft was made. What is decided changes the books at once; what is refused
+leaves them as they were. Nothing is written here: a refusal never has rows to undo.
 
 The same function serves one Post, a batch of 8,192, and `verify`, which replays a
 whole journal with the recorded times and salts.
@@ -29,6 +29,7 @@ from ledger_server.domain.conditions import condition_refusal
 from ledger_server.domain.content import post_differences, replayed, reverse_differences
 from ledger_server.domain.decisions import Decision, Draft, Moment
 from ledger_server.domain.first_postings import judge_by_chart
+from ledger_server.domain.governing import role_refusal
 from ledger_server.domain.members import MemberDraft
 from ledger_server.domain.membership import decide_member
 from ledger_server.domain.mirroring import mirror_fault, mirrored
@@ -103,6 +104,9 @@ def _decide_one(draft: Draft, books: Books, moment: Moment) -> Decision:
 
 
 def _post(draft: PostDraft, books: Books, moment: Moment) -> Decision:
+    refusal = role_refusal(draft.kind, draft.roles, books.rules)
+    if refusal is not None:
+        return refusal
     if draft.idempotency_key:
         recorded = books.keys[draft.idempotency_key]
         if recorded is not None:

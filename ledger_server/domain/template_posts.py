@@ -8,6 +8,7 @@ from ledger_server.domain.books import Books
 from ledger_server.domain.content import replayed, template_differences
 from ledger_server.domain.decisions import Decision
 from ledger_server.domain.expanders import Expanders
+from ledger_server.domain.governing import role_refusal
 from ledger_server.domain.names import is_covered
 from ledger_server.domain.refusals import Refusal, account_not_found, key_reused
 from ledger_server.domain.transactions import PostDraft, TemplateDraft, Transaction
@@ -19,13 +20,20 @@ def found_or_made(draft: TemplateDraft, books: Books) -> PostDraft | Decision:
     if recorded is not None:
         if not recorded.is_within(draft.within):
             return key_reused(draft.idempotency_key)
+        refusal = role_refusal(recorded.kind, draft.roles, books.rules)
+        if refusal is not None:
+            return refusal
         metadata = _remade_metadata(draft, recorded, books.expanders)
         return replayed(draft.idempotency_key, recorded, template_differences(draft, recorded, metadata))
     post = books.post_of(draft)
-    if isinstance(post, PostDraft) and draft.within:
-        for line in post.entries:
-            if not is_covered(line.account, draft.within):
-                return account_not_found(books.ledger, line.account)
+    if not isinstance(post, PostDraft):
+        return post
+    refusal = role_refusal(post.kind, draft.roles, books.rules)
+    if refusal is not None:
+        return refusal
+    for line in post.entries if draft.within else ():
+        if not is_covered(line.account, draft.within):
+            return account_not_found(books.ledger, line.account)
     return post
 
 

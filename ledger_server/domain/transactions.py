@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from ledger_server.domain.accounts import Account, AccountVersion, Asset, Side
+from ledger_server.domain.members import Role
 from ledger_server.domain.names import is_covered
 from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.refusals import AssetMismatch, UnbalancedTransaction
@@ -78,7 +79,8 @@ class PostDraft:
     Times are microseconds since 1970 in UTC; `effective_time` is None where the
     caller gave none. `preconditions` are no content: they say when the post may be made.
     `template` is what made the entries, kind and metadata, where the caller did not give
-    them. Raises UnbalancedTransaction or AssetMismatch.
+    them. `roles` are those of who asks, None where nobody asks who that is. Raises
+    UnbalancedTransaction or AssetMismatch.
     """
 
     entries: tuple[EntryDraft, ...]
@@ -92,6 +94,7 @@ class PostDraft:
     validate_only: bool = False
     preconditions: tuple[Condition, ...] = ()
     template: TemplateUse | None = None
+    roles: frozenset[Role] | None = None
 
     def __post_init__(self) -> None:
         if len(self.entries) == 2:
@@ -110,7 +113,8 @@ class PostDraft:
 class TemplateDraft:
     """A transaction that a caller asks a template of the ledger's chart to make.
 
-    `within` are the account prefixes that the caller may post to, empty for all.
+    `within` are the account prefixes that the caller may post to, empty for all; `roles` are
+    the caller's, None where nobody asks who that is.
     """
 
     template: TemplateUse
@@ -122,6 +126,7 @@ class TemplateDraft:
     validate_only: bool = False
     within: tuple[str, ...] = ()
     preconditions: tuple[Condition, ...] = ()
+    roles: frozenset[Role] | None = None
 
     @property
     def entries_expected(self) -> int:

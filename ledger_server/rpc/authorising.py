@@ -137,7 +137,7 @@ class Authoriser:
         permissions = permissions_of(member.roles)
         if permissions.isdisjoint(rule.any_of):
             raise role_required(*rule.any_of)
-        return Access(permissions, member.account_prefixes)
+        return Access(permissions, member.account_prefixes, frozenset(member.roles))
 
 
 def _offered(method: str, dev_endpoints_off_by: tuple[str, ...]) -> Rule:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain.accounts import AccountDraft
+from ledger_server.domain.members import Role
 from ledger_server.domain.refusals import BatchTooLarge, Refusal, ValidationFailed, Violation
 from ledger_server.domain.transactions import ENTRIES_PER_ITEM, PostDraft, ReverseDraft, TemplateDraft
 from ledger_server.rpc import limits
@@ -17,7 +18,9 @@ from ledger_server.rpc.template_requests import posting_draft
 _Operation: TypeAlias = PostDraft | TemplateDraft | ReverseDraft | AccountDraft | Refusal
 
 
-def operation_drafts(request: ledger_pb.PostBatchRequest, created_by: str) -> list[_Operation]:
+def operation_drafts(
+    request: ledger_pb.PostBatchRequest, created_by: str, roles: frozenset[Role] | None = None
+) -> list[_Operation]:
     """A batch's drafts, a refusal in the place of a malformed one. Raises InvalidRequest, BatchTooLarge."""
     form = Form()
     form.ledger(request.ledger)
@@ -37,7 +40,7 @@ def operation_drafts(request: ledger_pb.PostBatchRequest, created_by: str) -> li
             entries=entries,
             entries_max=limits.BATCH_ENTRIES_MAX,
         )
-    return [_operation_draft(operation, created_by) for operation in request.operations]
+    return [_operation_draft(operation, created_by, roles) for operation in request.operations]
 
 
 def _entries(post: ledger_pb.PostOperation) -> int:
@@ -46,11 +49,13 @@ def _entries(post: ledger_pb.PostOperation) -> int:
     return count + ENTRIES_PER_ITEM * (1 + len(post.template.items)) if post.HasField("template") else count
 
 
-def _operation_draft(operation: ledger_pb.Operation, created_by: str) -> _Operation:
+def _operation_draft(
+    operation: ledger_pb.Operation, created_by: str, roles: frozenset[Role] | None
+) -> _Operation:
     which = operation.WhichOneof("operation")
     try:
         if which == "post":
-            return posting_draft(operation.post, created_by, Form())
+            return posting_draft(operation.post, created_by, Form(), roles)
         if which == "reverse":
             return reverse_draft(operation.reverse, created_by, Form())
         if which == "open_account":

@@ -20,6 +20,7 @@ from ledger_server.domain.charts import (
     ParameterType,
     chart_of,
 )
+from ledger_server.domain.members import Role
 from ledger_server.domain.sets import SET_MEMBERS_MAX, SETS_MAX, AccountSet
 from ledger_server.domain.templates import TEMPLATES_MAX
 from ledger_server.rpc import template_requests
@@ -28,6 +29,7 @@ from ledger_server.rpc.requests import Form
 
 _PARAMETERS = frozenset(int(kind) for kind in ParameterType)
 _RULES = frozenset(int(rule) for rule in Idempotency)
+_ROLES = frozenset(int(role) for role in Role)
 
 
 def chart(given: pb.Chart, form: Form) -> Chart:
@@ -89,12 +91,15 @@ def _family(given: pb.AccountFamily, form: Form, field: str) -> Family:
 def _kind(given: pb.Kind, form: Form, field: str) -> Kind:
     if int(given.idempotency) not in _RULES:
         form.fault(f"{field}.idempotency", "must be one of REQUIRED, OPTIONAL, NONE")
+    if given.role and int(given.role) not in _ROLES:
+        form.fault(f"{field}.role", f"{int(given.role)} is no Role that can be held")
     numbering = Numbering(given.numbering.name, given.numbering.per) if given.HasField("numbering") else None
     return Kind(
         given.name,
         Idempotency(given.idempotency) if int(given.idempotency) in _RULES else Idempotency.OPTIONAL,
         tuple(given.required_metadata),
         numbering,
+        Role(given.role) if int(given.role) in _ROLES else None,
     )
 
 

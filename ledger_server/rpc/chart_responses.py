@@ -68,6 +68,7 @@ def _kind(kind: Kind) -> pb.Kind:
         idempotency=int(kind.idempotency),  # type: ignore[arg-type]
         required_metadata=kind.required_metadata,
         numbering=None if numbering is None else pb.Numbering(name=numbering.name, per=numbering.per),
+        role=int(kind.role or 0),  # type: ignore[arg-type]
     )
 
 

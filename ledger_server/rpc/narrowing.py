@@ -84,6 +84,9 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
     if isinstance(draft, PostDraft | TemplateDraft):
         if not access.allows(Permission.POST):
             return role_required(Permission.POST)
+        if draft.roles is None:
+            # Without any it would be everybody's.
+            draft = replace(draft, roles=access.roles)
         entries = draft.entries if isinstance(draft, PostDraft) else ()
         for named in (*draft.preconditions, *entries) if access.is_narrowed else ():
             if not access.covers(named.account):
@@ -116,11 +119,11 @@ def allowed_drafts(
     return [draft if isinstance(draft, Refusal) else allowed_draft(access, ledger, draft) for draft in drafts]
 
 
-def first_denied(access: Access, drafts: Sequence[OperationDraft | Refusal]) -> NotPermitted | None:
-    """The first of a batch's operations that the caller has no permission for."""
+def first_denied(access: Access, judged: Sequence[object]) -> NotPermitted | None:
+    """The refusal of the first of a batch's operations that the caller has no permission for."""
     if access is EVERYTHING:
         return None
-    return next((draft for draft in drafts if isinstance(draft, NotPermitted)), None)
+    return next((one for one in judged if isinstance(one, NotPermitted)), None)
 
 
 def shown(access: Access, recorded: Transaction) -> Transaction | None:

@@ -15,6 +15,7 @@ from ledger.v1 import ledger_service_pb2 as ledger_pb
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import amount_fault, bound_fault
+from ledger_server.domain.members import Role
 from ledger_server.domain.reads import BalanceAsk, TransactionFilter
 from ledger_server.domain.refusals import Violation, invalid
 from ledger_server.domain.transactions import (
@@ -203,9 +204,12 @@ class Form:
 
 
 def post_draft(
-    request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
+    request: ledger_pb.PostRequest | ledger_pb.PostOperation,
+    created_by: str,
+    form: Form,
+    roles: frozenset[Role] | None = None,
 ) -> PostDraft:
-    """A Post's draft. Raises InvalidRequest."""
+    """A Post's draft, of a caller with these roles; None has every one. Raises InvalidRequest."""
     entries = form.entries(request.entries)
     key, kind = request.idempotency_key, request.kind
     description, external_ref = request.description, request.external_ref
@@ -226,7 +230,7 @@ def post_draft(
         form.judge()
     is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
     content = (entries, key, kind, effective_time, description, metadata, external_ref)
-    return PostDraft(*content, created_by, is_trial, preconditions)
+    return PostDraft(*content, created_by, is_trial, preconditions, roles=roles)
 
 
 def reverse_draft(

@@ -8,6 +8,7 @@ from ledger.v1 import ledger_pb2 as nouns_pb
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 from ledger.v1 import template_pb2 as pb
 
+from ledger_server.domain.members import Role
 from ledger_server.domain.names import METADATA_KEYS_MAX
 from ledger_server.domain.parameters import (
     BYTES_MAX,
@@ -36,15 +37,21 @@ _SIDES = {nouns_pb.SIDE_DEBIT: True, nouns_pb.SIDE_CREDIT: False}
 
 
 def posting_draft(
-    request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
+    request: ledger_pb.PostRequest | ledger_pb.PostOperation,
+    created_by: str,
+    form: Form,
+    roles: frozenset[Role] | None = None,
 ) -> PostDraft | TemplateDraft:
     """A Post's draft: of its entries, or of a template. Raises InvalidRequest."""
     draft_of = template_draft if request.HasField("template") else post_draft
-    return draft_of(request, created_by, form)
+    return draft_of(request, created_by, form, roles)
 
 
 def template_draft(
-    request: ledger_pb.PostRequest | ledger_pb.PostOperation, created_by: str, form: Form
+    request: ledger_pb.PostRequest | ledger_pb.PostOperation,
+    created_by: str,
+    form: Form,
+    roles: frozenset[Role] | None = None,
 ) -> TemplateDraft:
     """The draft of a Post that names a template. Raises InvalidRequest."""
     for field in ("entries", "kind", "metadata"):
@@ -59,7 +66,7 @@ def template_draft(
     form.judge()
     is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
     content = (used, key, effective_time, description, external_ref, created_by, is_trial)
-    return TemplateDraft(*content, preconditions=preconditions)
+    return TemplateDraft(*content, preconditions=preconditions, roles=roles)
 
 
 def template_use(given: nouns_pb.TemplateUse, form: Form, field: str = "template") -> TemplateUse:

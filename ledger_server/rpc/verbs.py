@@ -20,8 +20,8 @@ def post(ledgers: Ledgers, request: pb.PostRequest, context: grpc.ServicerContex
     form = Form()
     ledger = form.ledger(request.ledger)
     by = access(context)
-    draft = allowed(by, ledger, template_requests.posting_draft(request, principal(context), form))
-    recorded, replayed = ledgers.post(ledger, draft)
+    draft = template_requests.posting_draft(request, principal(context), form, by.roles)
+    recorded, replayed = ledgers.post(ledger, allowed(by, ledger, draft))
     return pb.PostResponse(transaction=_written(by, ledger, recorded), replayed=replayed)
 
 

@@ -17,6 +17,7 @@ from ledger_server.domain.charts import (
     ParameterType,
     chart_of,
 )
+from ledger_server.domain.members import Role
 from ledger_server.domain.sets import AccountSet
 from ledger_server.store.rows import micros
 from ledger_server.store.template_rows import template_from, template_json
@@ -94,6 +95,7 @@ def _kind_json(kind: Kind) -> dict[str, Any]:
         "idempotency": int(kind.idempotency),
         "required_metadata": list(kind.required_metadata),
         "numbering": None if numbering is None else {"name": numbering.name, "per": numbering.per},
+        "role": None if kind.role is None else int(kind.role),
     }
 
 
@@ -104,6 +106,7 @@ def _kind(content: Mapping[str, Any]) -> Kind:
         Idempotency(content["idempotency"]),
         tuple(content["required_metadata"]),
         None if numbering is None else Numbering(numbering["name"], numbering["per"]),
+        Role(role) if (role := content.get("role")) is not None else None,
     )
 
 

@@ -233,6 +233,8 @@ FAULTS = {
     "families:\n  a: {type: ASSET, opens_on_first_posting: yes}": "line 2: opens_on_first_posting"
     " must be true or false, not 'yes'",
     "kinds:\n  k: {numbering: {per: a}}": "line 2: numbering needs a name",
+    "kinds:\n  k: {role: BOSS}": "line 2: role must be one of READER, POSTER, REVERSER, FORCE_REVERSER,"
+    " ACCOUNTANT, AUDITOR, TENANT_ADMIN, not 'BOSS'",
     "kinds:\n  k: {required_metadata: reason}": "line 2: required_metadata must be a list",
     "sets:\n  s: {members: [a]}": "line 2: set 's' has no field 'members'; it has accounts, prefixes, sets,"
     " description",

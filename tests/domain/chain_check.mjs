@@ -67,9 +67,9 @@ const kind = (given) => [
   text(given.name),
   number(given.idempotency, 1),
   ...texts(given.required_metadata),
-  ...(given.numbering
-    ? [number(1, 1), text(given.numbering.name), text(given.numbering.per)]
-    : [number(0, 1)]),
+  number((given.numbering ? 1 : 0) + (given.role ? 2 : 0), 1),
+  ...(given.numbering ? [text(given.numbering.name), text(given.numbering.per)] : []),
+  ...(given.role ? [number(given.role, 1)] : []),
 ];
 
 const declared = (parameters) => [

@@ -45,6 +45,7 @@ FROZEN = {
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
     "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
     "chain_vectors_templates.json": "d288d2927e689d0c698c5f5197308eb7b1e1c93fb883b5c3aa081de56e4cbe91",
+    "chain_vectors_roles.json": "5e38ac8481d454ec4cd3720ce7dd0d3f4c0a480f0ec7189304ed238fcdee6dbb",
     "chain_vectors_charts.json": "637768c15e55f3e4dfc72053f5b47b70e5716c52bb194e7a5017ede46ffd9bc3",
 }
 VECTOR_FILES = [HERE.parent / "data" / name for name in FROZEN]
@@ -157,8 +158,10 @@ def chart(given: dict[str, Any]) -> bytes:
     for kind in sorted(given["kinds"], key=lambda kind: kind["name"].encode()):
         answer += text(kind["name"]) + number(kind["idempotency"], 1) + texts(kind["required_metadata"])
         numbering = kind["numbering"]
-        answer += number(0, 1) if numbering is None else number(1, 1) + text(numbering["name"])
-        answer += text(numbering["per"]) if numbering is not None else b""
+        role = kind.get("role")
+        answer += number((numbering is not None) + 2 * (role is not None), 1)
+        answer += text(numbering["name"]) + text(numbering["per"]) if numbering is not None else b""
+        answer += number(role, 1) if role is not None else b""
     templates = sorted(given.get("templates", []), key=lambda one: (one["name"].encode(), one["version"]))
     answer += number(len(templates), 4) + b"".join(map(template, templates))
     sets = sorted(given.get("sets", []), key=lambda one: one["name"].encode())
@@ -334,6 +337,13 @@ def test_another_language_computes_every_vector(file: Path) -> None:
 
 def test_the_vectors_reach_every_layout() -> None:
     records = [record for vectors in VECTORS for record in vectors["records"]]
+    kinds_of_charts = [kind for record in records if "chart" in record for kind in record["chart"]["kinds"]]
+    assert {(bool(kind["numbering"]), bool(kind.get("role"))) for kind in kinds_of_charts} == {
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
+    }
     kinds = {"ledger", "asset", "account", "transaction", "member", "chart"}
     assert {record["record"] for record in records} == kinds
     assert {bool(record.get("account_prefixes")) for record in records if record.get("roles")} == {
@@ -520,7 +530,9 @@ CHART = chart_pb.Chart(
             name="sale",
             idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL,
             numbering=chart_pb.Numbering(name="receipts"),
+            role=member_pb.ROLE_POSTER,
         ),
+        chart_pb.Kind(name="fix", idempotency=chart_pb.IDEMPOTENCY_RULE_NONE, role=member_pb.ROLE_ACCOUNTANT),
         chart_pb.Kind(name="*", idempotency=chart_pb.IDEMPOTENCY_RULE_OPTIONAL, required_metadata=[]),
     ],
     sets=[

@@ -20,7 +20,7 @@ SHAPES = {
     3: r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?",
 }
 FAMILY = {"parameters": {}, "assets": [], "limits": [], "opens_on_first_posting": False, "description": ""}
-KIND = {"required_metadata": [], "numbering": None}
+KIND = {"required_metadata": [], "numbering": None, "role": 0}
 MEMBERS = ("accounts", "prefixes", "sets")
 # What the parts of each list are called.
 LISTS: dict[str, Callable[[Fields], str]] = {

@@ -33,7 +33,8 @@ ONE_ASSET = {**CUSTOMERS, "assets": ["USD"], "limits": [{"asset": "USD", "balanc
 EVERYBODY = {"name": "*", "idempotency": 2}
 SALE = {"name": "sale", "idempotency": 2, "numbering": {"name": "receipts"}}
 OF_CUSTOMERS = {**SALE, "numbering": {"name": "bills", "per": "customers:{any}"}}
-STRICT = {"name": "sale", "idempotency": 1, "required_metadata": ["order"]}
+# The role is asked of nobody there: nobody is asked who it is.
+STRICT = {"name": "sale", "idempotency": 1, "required_metadata": ["order"], "role": 5}
 SILENT = {"name": "sale", "idempotency": 3}
 OWED = {"name": "owed", "accounts": ["customers2"], "prefixes": ["customers"]}
 TILL = {"name": "till", "accounts": ["cash", "nobody"], "description": "what is in it"}

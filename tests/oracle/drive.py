@@ -18,6 +18,8 @@ from ledger.v1 import (
     chart_service_pb2_grpc,
     ledger_admin_service_pb2,
     ledger_service_pb2,
+    member_service_pb2,
+    member_service_pb2_grpc,
     report_service_pb2,
     report_service_pb2_grpc,
 )
@@ -49,6 +51,7 @@ METHODS = {
     **dict.fromkeys(("ListEntries", "GetBalance", "BatchGetBalances", "TrialBalance"), "ledgers"),
     **dict.fromkeys(("RunTrialBalance", "ListTrialBalanceRuns", "GetAggregateBalance"), "ledgers"),
     **dict.fromkeys(("ApplyChart", "GetChart"), "charts"),
+    "AddMember": "members",
     **dict.fromkeys(("ListOverdueBalances", "ListCharges"), "reports"),
 }
 _MODULES = {
@@ -56,6 +59,7 @@ _MODULES = {
     "accounts": account_service_pb2,
     "ledgers": ledger_service_pb2,
     "charts": chart_service_pb2,
+    "members": member_service_pb2,
     "reports": report_service_pb2,
 }
 
@@ -69,6 +73,8 @@ def request(method: str, fields: Fields) -> Message:
 def stub(server: Serving, service: str) -> Any:
     if service == "charts":
         return chart_service_pb2_grpc.ChartServiceStub(server.channel)
+    if service == "members":
+        return member_service_pb2_grpc.MemberServiceStub(server.channel)
     if service == "reports":
         return report_service_pb2_grpc.ReportServiceStub(server.channel)
     return getattr(server, service)

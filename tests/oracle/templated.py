@@ -55,6 +55,7 @@ class Templated(Charted):
             {"version": 0, "parameters": {}, "items": []} | q["template"],
         )
         if key in book["keys"]:
+            self.judge_who(book, book["journal"][book["keys"][key][1]]["kind"])
             self.same(book, key, used, q)
             return {"transaction": book["journal"][book["keys"][key][1]], "replayed": True}
         template = self.template(book, used)
@@ -62,6 +63,9 @@ class Templated(Charted):
         used["version"] = template["version"]
         shown = self.write(book, "post", {**q, **made, "made_by": used})
         return shown
+
+    def judge_who(self, book: Fields, kind: str) -> None:
+        """Whoever asks may post this kind, where nobody is asked who it is."""
 
     def same(self, book: Fields, key: str, used: Fields, q: Fields) -> None:
         content, sequence = book["keys"][key]
@@ -98,6 +102,8 @@ class Templated(Charted):
     def write(self, book: Fields, verb: str, q: Fields) -> Fields:
         """What was made by a template says so, and is not the same as what was not."""
         q = ABSENT | q
+        if verb == "post":
+            self.judge_who(book, q["kind"])
         key, used = q["idempotency_key"].strip(), q.get("made_by")
         if verb == "post" and used is None and key in book["keys"]:
             content, sequence = book["keys"][key]

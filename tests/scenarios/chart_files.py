@@ -13,6 +13,7 @@ PARAMETERS = {"uuid": 1, "int": 2, "slug": 3, "text": 4, "amount": 5}
 TYPES = {"ASSET": 1, "LIABILITY": 2, "EQUITY": 3, "REVENUE": 4, "EXPENSE": 5}
 IDEMPOTENCY = {"REQUIRED": 1, "OPTIONAL": 2, "NONE": 3}
 SIDES = {"debit": 1, "credit": 2}
+ROLES = ["", "READER", "POSTER", "REVERSER", "FORCE_REVERSER", "ACCOUNTANT", "AUDITOR", "TENANT_ADMIN"]
 
 
 def read_chart(path: Path) -> Fields:
@@ -60,6 +61,7 @@ def kind(name: str, said: Mapping[str, Any] | str) -> Fields:
         "idempotency": IDEMPOTENCY[said.get("idempotency", "OPTIONAL").upper()],
         "required_metadata": list(said.get("required_metadata", ())),
         "numbering": {"name": numbering["name"], "per": numbering.get("per", "")} if numbering else None,
+        "role": ROLES.index(said["role"].upper()) if "role" in said else 0,
     }
 
 

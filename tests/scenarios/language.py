@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 # Blanks and comments, a bracket of a group, or a word, parts of which may be quoted.
 _PIECE = re.compile(r'\s+|#.*|(?P<bracket>[()])|(?P<word>(?:"[^"]*"|[^\s"#()])+)')
+_NAME = re.compile(r"\$([a-z][a-z0-9_]*)")
 _PAIR = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
 # Every refusal that the contract documents.
@@ -57,16 +58,28 @@ class Line:
 
 
 def read(path: Path) -> list[Line]:
-    """The lines of a file that say something. Raises Fault."""
-    lines = []
+    """The lines of a file that say something, with every $NAME replaced by its value. Raises Fault."""
+    lines: list[Line] = []
+    values: dict[str, str] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            verb, *words = words_of(text) or [None]
+            words = [replaced(word, values) for word in words_of(text)]
+            if words[:1] == [Word("let")]:
+                name, value = Words(words[1:]).take_all("a name", "a value")
+                values[name] = value
+            elif words:
+                lines.append(Line(path, number, words[0].text, tuple(words[1:])))
         except Fault as fault:
             raise Fault(f"{path.name}:{number}: {fault}") from None
-        if verb is not None:
-            lines.append(Line(path, number, verb.text, tuple(word for word in words if word)))
     return lines
+
+
+def replaced(word: Word, values: Mapping[str, str]) -> Word:
+    """A word with the values of the names in it. Raises Fault."""
+    for name in _NAME.findall(word.text):
+        if name not in values:
+            raise Fault(f"${name} is not known here")
+    return Word(_NAME.sub(lambda name: values[name[1]], word.text), word.is_quoted)
 
 
 def words_of(text: str) -> list[Word]:
@@ -104,7 +117,7 @@ def split(words: tuple[Word, ...], outcomes: str, otherwise: str = "") -> tuple[
 class Words:
     """The words of a line, taken one after the other."""
 
-    def __init__(self, words: tuple[Word, ...]) -> None:
+    def __init__(self, words: Iterable[Word]) -> None:
         self._words = list(words)
 
     def __bool__(self) -> bool:
@@ -115,6 +128,12 @@ class Words:
         if not self._words or self._is_bracket():
             raise Fault(f"{what} is missing")
         return self._words.pop(0).text
+
+    def take_all(self, *whats: str) -> list[str]:
+        """All the words that there are, which are these. Raises Fault."""
+        taken = [self.take(what) for what in whats]
+        self.end()
+        return taken
 
     def take_one_of(self, what: str, *choices: str) -> str:
         """The next word, one of these. Raises Fault."""

@@ -62,14 +62,18 @@ def reverse(_stage: Stage, words: Words) -> Fields:
 
 
 def account(stage: Stage, words: Words) -> Fields:
-    """A name, a type, bounds."""
+    """A name, a type, bounds, metadata."""
     name = words.take("an account")
     kind = words.take_one_of("a type", *TYPES)
-    return {"name": name, "type": TYPES[kind], "limits": limits(stage, words)}
+    fields: Fields = {"name": name, "type": TYPES[kind], "limits": limits(stage, words)}
+    if words.skip("meta"):
+        fields["metadata"] = words.pairs()
+    words.end()
+    return fields
 
 
 def limits(stage: Stage, words: Words) -> list[Fields]:
-    """min AMOUNT ASSET and max AMOUNT ASSET, to the end of the line."""
+    """min AMOUNT ASSET and max AMOUNT ASSET, as many as there are."""
     by_asset: dict[str, Fields] = {}
     while end := words.skip("min", "max"):
         amount, asset = words.take("an amount"), words.take("an asset")
@@ -77,7 +81,6 @@ def limits(stage: Stage, words: Words) -> list[Fields]:
         if f"balance_{end}" in limit:
             raise Fault(f"{end} of {asset} is given twice")
         limit[f"balance_{end}"] = stage.minor_units(amount, asset)
-    words.end()
     return list(by_asset.values())
 
 
@@ -118,7 +121,9 @@ def facts_of(transaction: Fields) -> dict[str, str]:
     facts |= {"ref": transaction["external_ref"], "key": transaction["idempotency_key"]}
     facts |= {"template": used["name"], "version": used["version"], "force": transaction["forced"]}
     facts |= {name: transaction[name] for name in ("reverses", "reversed_by")}
-    facts |= {"entries": len(transaction["entries"]), "effective": time_text(transaction["effective_time"])}
+    facts |= {"accounts": ",".join(entry["account"] for entry in transaction["entries"])}
+    facts |= {"ledger": transaction["ledger"], "entries": len(transaction["entries"])}
+    facts |= {"effective": time_text(transaction["effective_time"])}
     facts |= {f"meta.{name}": value for name, value in transaction["metadata"].items()}
     facts |= {f"given.{name}": value for name, value in used["parameters"].items()}
     return {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oracle.aggregated import Aggregated
 from oracle.forms import Refused
+from oracle.peopled import Peopled
 from scenarios.sides import START, Fields, Refusal
 
 
@@ -13,12 +13,13 @@ class ReferenceSide:
     name = "the reference ledger"
 
     def __init__(self) -> None:
-        self._ledgers = Aggregated()
+        self._ledgers = Peopled()
         self.now = START
+        self.caller = ""
 
     def ask(self, method: str, fields: Fields) -> Fields:
         """The answer to a method. Raises Refusal."""
-        self._ledgers.now = self.now
+        self._ledgers.now, self._ledgers.caller = self.now, self.caller
         try:
             answer: Fields = self._ledgers.answer(method, fields)
         except Refused as refused:

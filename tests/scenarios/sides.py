@@ -22,10 +22,14 @@ class Refusal(Exception):
 
 
 class Side(Protocol):
-    """The reference or the service. `now` is its clock, in microseconds."""
+    """The reference or the service.
+
+    `now` is its clock, in microseconds; `caller` the member who calls, empty while nobody is asked.
+    """
 
     name: str
     now: int
+    caller: str
 
     def ask(self, method: str, fields: Fields) -> Fields:
         """The answer to a method, all its fields by name. Raises Refusal.

@@ -32,6 +32,6 @@ def test_the_reference_ledger_does_what_the_scenario_says(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", each_file())
-def test_the_live_service_does_what_the_scenario_says(path: Path, database: Database) -> None:
-    with LiveSide.opened(database.app_url) as side:
+def test_the_live_service_does_what_the_scenario_says(path: Path, database: Database, tmp_path: Path) -> None:
+    with LiveSide.opened(database.app_url, tmp_path) as side:
         play(path, side)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from scenarios.chart_files import read_chart
+from scenarios.chart_files import ROLES, read_chart
 from scenarios.language import Fault, Outcome, Words
 from scenarios.operations import OPERATIONS, facts_of, limits, opened
 from scenarios.sides import Refusal
@@ -37,8 +37,8 @@ def operation(verb: str, stage: Stage, words: Words) -> Outcome:
 
 def chart(stage: Stage, words: Words) -> Outcome:
     """Over the version that stands."""
-    said = read_chart(stage.folder / words.take("a file"))
-    words.end()
+    (name,) = words.take_all("a file")
+    said = read_chart(stage.folder / name)
     try:
         version = stage.ask("GetChart")["chart"]["version"]
     except Refusal as refusal:
@@ -52,8 +52,7 @@ def chart(stage: Stage, words: Words) -> Outcome:
 
 def asset(stage: Stage, words: Words) -> Outcome:
     """CODE SCALE."""
-    code, scale = words.take("a code"), words.take("a scale")
-    words.end()
+    code, scale = words.take_all("a code", "a scale")
     if not scale.isdigit():
         raise Fault(f"{scale!r} is no scale")
     answer = stage.ask("CreateAsset", code=code, scale=int(scale))
@@ -63,8 +62,7 @@ def asset(stage: Stage, words: Words) -> Outcome:
 
 def balance(stage: Stage, words: Words) -> Outcome:
     """ACCOUNT ASSET."""
-    account, code = words.take("an account"), words.take("an asset")
-    words.end()
+    account, code = words.take_all("an account", "an asset")
     (found,) = stage.ask("GetBalance", account=account, asset=code)["balances"]
     return Outcome(stage.shown(found["posted"], code), {})
 
@@ -96,16 +94,14 @@ def trial(stage: Stage, words: Words) -> Outcome:
 
 def transaction(stage: Stage, words: Words) -> Outcome:
     """KEY."""
-    key = words.take("a key")
-    words.end()
+    (key,) = words.take_all("a key")
     found = stage.ask("GetTransaction", transaction={"idempotency_key": key})
     return Outcome("recorded", facts_of(found["transaction"]))
 
 
 def status(verb: str, stage: Stage, words: Words) -> Outcome:
     """Freezes, unfreezes or closes an account."""
-    name = words.take("an account")
-    words.end()
+    (name,) = words.take_all("an account")
     return opened(stage.ask(STATUSES[verb], name=name))
 
 
@@ -113,6 +109,7 @@ def limit(stage: Stage, words: Words) -> Outcome:
     """Replaces the limits of an account as it stands."""
     name = words.take("an account")
     given = limits(stage, words)
+    words.end()
     version = stage.ask("GetAccount", name=name)["account"]["version"]
     mask = {"paths": ["limits"]}
     return opened(stage.ask("UpdateAccount", name=name, version=version, update_mask=mask, limits=given))
@@ -120,16 +117,31 @@ def limit(stage: Stage, words: Words) -> Outcome:
 
 def ledger(stage: Stage, words: Words) -> Outcome:
     """NAME."""
-    name = words.take("a ledger")
-    words.end()
+    (name,) = words.take_all("a ledger")
     stage.go_to(name)
+    return DONE
+
+
+def member(stage: Stage, words: Words) -> Outcome:
+    """NAME ROLE…"""
+    principal = f"jwt:{words.take('a name')}"
+    roles = [ROLES.index(words.take_one_of("a role", *ROLES[1:]))]
+    while words:
+        roles.append(ROLES.index(words.take_one_of("a role", *ROLES[1:])))
+    return opened(stage.ask("AddMember", principal=principal, roles=sorted(roles), version=0))
+
+
+def caller(stage: Stage, words: Words) -> Outcome:
+    """NAME, or nobody."""
+    stage.side.caller = f"jwt:{words.take('a name')}" if words else ""
+    words.end()
     return DONE
 
 
 def clock(stage: Stage, words: Words) -> Outcome:
     """TIME. Never back."""
-    now = seconds(words.take("a time"))[0] * 10**6
-    words.end()
+    (text,) = words.take_all("a time")
+    now = seconds(text)[0] * 10**6
     if now < stage.side.now:
         raise Fault("the clock goes forward only")
     stage.side.now = now
@@ -149,5 +161,7 @@ VERBS: dict[str, Verb] = {
     **{verb: Verb(partial(status, verb), "ok|replayed", "ok") for verb in STATUSES},
     "limit": Verb(limit, "ok|replayed", "ok"),
     "ledger": Verb(ledger, "ok", "ok"),
+    "member": Verb(member, "ok|replayed", "ok"),
+    "as": Verb(caller, "ok", "ok"),
     "clock": Verb(clock, "ok", "ok"),
 }

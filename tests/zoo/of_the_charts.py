@@ -7,6 +7,7 @@ from zoo.animal import Animal, Plant
 _POSTS = "tests/domain/test_charted_posts.py::"
 _FENCES = "tests/store/test_chart_fences.py::"
 _COMMITS = "tests/service/test_chart_commits.py::"
+_ROLES = "tests/domain/test_roles_of_kinds.py::"
 _VERIFY = "tests/service/test_verify_charts.py::"
 _MIGRATION = "ledger_server/store/migrations/0010_charts.sql"
 
@@ -25,6 +26,47 @@ ANIMALS = (
             ),
         ),
         (_POSTS + "test_numbers_have_no_gap_in_each_series_and_a_refused_post_burns_none",),
+    ),
+    Animal(
+        "role of a kind asked of nobody",
+        "The till adjusts balances, which only the accountant is trusted with.",
+        (
+            Plant(
+                "ledger_server/domain/governing.py",
+                "    if roles is None or rules is None or not rules.has_roles:",
+                "    if not roles or rules is None or True:",
+            ),
+        ),
+        (
+            _ROLES + "test_a_post_of_a_kind_with_a_role_needs_the_role",
+            _ROLES + "test_one_forbidden_draft_refuses_an_atomic_group_whole",
+        ),
+    ),
+    Animal(
+        "role of a kind asked behind the key",
+        "Who may not adjust asks with the accountant's key, and is shown the adjustment.",
+        (
+            Plant(
+                "ledger_server/domain/template_posts.py",
+                "        refusal = role_refusal(recorded.kind, draft.roles, books.rules)\n"
+                "        if refusal is not None:\n"
+                "            return refusal\n",
+                "",
+            ),
+        ),
+        (_ROLES + "test_the_role_is_judged_before_the_key_so_that_nobody_is_answered_what_he_may_not_ask",),
+    ),
+    Animal(
+        "role of a kind not in the hash",
+        "Somebody edits the chart's row, and the till may adjust from then on.",
+        (
+            Plant(
+                "ledger_server/domain/charting.py",
+                '            bytes((role,)) if role is not None else b"",\n',
+                "",
+            ),
+        ),
+        (_ROLES + "test_a_role_is_a_difference_and_in_the_canonical_form",),
     ),
     Animal(
         "numbers remembered past another server",

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ledger.v1 import ledger_pb2 as _ledger_pb2
+from ledger.v1 import member_service_pb2 as _member_service_pb2
 from ledger.v1 import template_pb2 as _template_pb2
 import builtins as _builtins
 import sys
@@ -200,10 +201,17 @@ class Kind(_message.Message):
     IDEMPOTENCY_FIELD_NUMBER: _builtins.int
     REQUIRED_METADATA_FIELD_NUMBER: _builtins.int
     NUMBERING_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The kind, 1-64 characters; "*" stands for every kind that is not named."""
     idempotency: Global___IdempotencyRule.ValueType
     """Whether they carry an idempotency key."""
+    role: _member_service_pb2.Role.ValueType
+    """A role that their caller must have in the ledger, besides the permission to
+    post; else they are refused with ROLE_REQUIRED. Unspecified: none. Asked of
+    retries too, and of nobody where no authentication is configured. Reversals
+    ask for the reverser's role alone.
+    """
     @_builtins.property
     def required_metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Metadata that must be there and not be empty, by key; at most 32, each once."""
@@ -219,10 +227,11 @@ class Kind(_message.Message):
         idempotency: Global___IdempotencyRule.ValueType = ...,
         required_metadata: _abc.Iterable[_builtins.str] | None = ...,
         numbering: Global___Numbering | None = ...,
+        role: _member_service_pb2.Role.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["numbering", b"numbering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency", b"idempotency", "name", b"name", "numbering", b"numbering", "required_metadata", b"required_metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency", b"idempotency", "name", b"name", "numbering", b"numbering", "required_metadata", b"required_metadata", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
