@@ -152,6 +152,17 @@ def test_the_checks_have_a_lock_of_their_own_that_serves_too(
     assert (served.returncode, served.stderr) == (0, "")
 
 
+def test_the_criteria_are_shown_by_what_serves(tree: Path, bare_machine: dict[str, str]) -> None:
+    shutil.copy(ROOT / "tools" / "criteria.py", tree / "tools")
+    (tree / "tests").mkdir()
+    (tree / "tests" / "criteria.txt").write_text("S000-1 - This.\n")
+
+    shown = run(bare_machine, tree / "ledger", "criteria", "--open")
+
+    assert shown.stdout == "S000-1  This.\n0 of 1 are claimed.\n", shown.stderr
+    assert "Installing requirements.lock" in shown.stderr
+
+
 def test_without_python_it_says_what_to_install(tree: Path, bare_machine: dict[str, str]) -> None:
     (Path(bare_machine["PATH"]) / "python3").unlink()
 
