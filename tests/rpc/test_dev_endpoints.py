@@ -11,6 +11,7 @@ import pytest
 from callers import refusal_of
 from clusters import Database
 from ledger.v1 import ledger_admin_service_pb2 as admin_pb
+from ledger.v1 import member_service_pb2 as members_pb
 from loyalty import ON, OPERATIONS, Loyalty, loyalty_chart
 from serving import serving
 from society import ROOT, Person, Society, society
@@ -134,3 +135,20 @@ def test_a_narrowed_caller_reaches_no_other_customer(people: Society) -> None:
     clerk.user = other
     hidden = clerk.top_up(3).transaction.sequence
     assert refusal_of(lambda: narrowed.reversal(hidden)).reason == "TRANSACTION_NOT_FOUND"
+
+
+def test_an_operation_needs_the_role_that_its_kind_asks_for(people: Society) -> None:
+    ledger, admin, clerk = filled(people)
+    asked = loyalty_chart()
+    for kind in asked.kinds:
+        kind.role = members_pb.ROLE_READER
+    clerk.apply_chart(asked, 1)
+    other = Loyalty(people.member(ledger, admin, Role.ACCOUNTANT, Role.POSTER), ledger)
+    other.user = clerk.user
+
+    refused = refusal_of(lambda: other.top_up(1, "second"))
+
+    assert refused.reason == "ROLE_REQUIRED"
+    assert (refused.facts["kind"], refused.facts["roles"]) == ("topup", "READER")
+    clerk.top_up(1, "second")
+    assert clerk.credits() == 101
