@@ -94,7 +94,7 @@ class Reference(Accounts):
         facts = {"operations": count, "operations_max": 8192, "entries": entries, "entries_max": 65536}
         refuse(count > 8192 or entries > 65536, "BATCH_TOO_LARGE", **facts)
         before = deepcopy(self.ledgers)
-        results = [attempt(judge, *operation) for operation in operations]
+        results = [attempt(self.judge_operation, *operation) for operation in operations]
         if None in results and not (q["atomic"] and any(results)):
             book, judged = self.book(q["ledger"]), zip(results, operations, strict=True)
             results = [wrong or attempt(self.operate, book, *operation) for wrong, operation in judged]
@@ -104,6 +104,9 @@ class Reference(Accounts):
             refused = Refused("ATOMIC_GROUP_REFUSED", culprit_index=culprit, culprit_reason=why.reason)
             results = [why if index == culprit else refused for index in range(count)]
         return {"results": [result(one, q["view"]) for one in results]}
+
+    def judge_operation(self, verb: str, q: Fields) -> None:
+        judge(verb, q)
 
     def operate(self, book: Fields, verb: str, q: Fields) -> Fields:
         return self.open_account(book, q) if verb == "open_account" else self.write(book, verb, q)

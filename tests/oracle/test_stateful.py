@@ -16,7 +16,14 @@ from random import Random
 import pytest
 from clusters import Cluster
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
-from oracle.drawing_charts import a_chart, a_reading, opening
+from oracle.drawing_charts import (
+    a_chart,
+    a_customers_change,
+    a_reading,
+    conditioned,
+    of_all_sorts,
+    opening,
+)
 from oracle.drawing_templates import by_template
 from oracle.drive import RESTARTED, Drive
 from oracle.forms import CODES, Fields, Refused
@@ -70,6 +77,9 @@ class SideBySide:
             self.apply_a_chart: 2,
             self.post_to_a_customer: 2,
             self.post_by_a_template: 2,
+            self.post_on_a_condition: 1,
+            self.post_a_batch_of_all_sorts: 2,
+            self.change_a_customer: 2,
             self.read_of_charts: 1,
             self.start_again: 1,
             self.restart_the_database: 1,
@@ -173,6 +183,20 @@ class SideBySide:
         """Perhaps of a chart that does not have it."""
         for _ in range(3):
             self.write(by_template(self.draw().a_post(), self.random))
+
+    def post_on_a_condition(self) -> None:
+        """By entries and by a template."""
+        self.write(conditioned(opening(self.draw().a_post(), self.random), self.random))
+        self.write(conditioned(by_template(self.draw().a_post(), self.random), self.random))
+
+    def post_a_batch_of_all_sorts(self) -> None:
+        self.write(of_all_sorts(self.draw().a_batch(), self.random))
+
+    def change_a_customer(self) -> None:
+        """And post to it at once, by entries and by a template."""
+        self.write(a_customers_change(self.random, self.drive.reference.ledgers["main"]["accounts"]))
+        self.write(opening(self.draw().a_post(), self.random))
+        self.write(by_template(self.draw().a_post(), self.random))
 
     def read_of_charts(self) -> None:
         for _ in range(3):

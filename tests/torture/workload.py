@@ -127,27 +127,27 @@ class Workload:
             return "reverse", {"idempotency_key": key, "transaction": self._some_transaction()}
         draw = self._random.random()
         if draw < 0.15:
-            return "post", {"idempotency_key": key, "template": self._use()}
+            return "post", {"idempotency_key": key, "template": self._use(is_bold=not in_batch)}
         is_bold = not in_batch or self._random.random() < 0.05
         if draw < 0.30:
             return "post", {"idempotency_key": key, "entries": self._of_a_user(is_bold), "kind": "bill"}
         entries, kind = self._entries(is_bold=is_bold), self._random.choice(KINDS)
         return "post", {"idempotency_key": key, "entries": entries, "kind": kind}
 
-    def _use(self) -> Fields:
-        """A template with what it takes; now and then of a version or a name that there is not."""
+    def _use(self, *, is_bold: bool) -> Fields:
+        """A template with what it takes; boldly now and then of a version or a name that there is not."""
         draw, given = self._random.random(), {"amount": str(self._random.randint(1, _AMOUNT_MAX))}
         given |= {"asset": self._random.choice(ASSETS)}
         if draw < 0.6:
-            user = str(self._random.randrange(len(USERS) if draw < 0.1 else 6))
-            version = self._random.choice((0, 0, 0, 1, 1, 2 if draw < 0.2 else 0))
+            user = str(self._random.randrange(len(USERS) if is_bold and draw < 0.1 else 6))
+            version = self._random.choice((0, 0, 0, 1, 1, 2 if is_bold and draw < 0.3 else 0))
             return {"name": "pay", "version": version, "parameters": given | {"user": user}, "items": []}
         items = [
             {"group": "users", "parameters": {"user": str(user), "part": str(self._random.randint(0, 3))}}
             for user in self._random.choices(range(6), k=self._random.randint(1, 3))
         ]
         rest = str(self._random.choice((1, 2, 7)))
-        name = "share" if draw < 0.98 else "nothing"
+        name = "nothing" if is_bold and draw > 0.97 else "share"
         return {"name": name, "version": 0, "parameters": given | {"rest": rest}, "items": items}
 
     def _of_a_user(self, is_bold: bool) -> list[Fields]:
@@ -162,7 +162,8 @@ class Workload:
         """Of limits, of what is frozen, or of the chart; mostly under the version that stands."""
         draw = self._random.random()
         if draw < 0.15:
-            chart = self._random.choice((CHARTS[0], *CHARTS))
+            # Under the last one much is refused.
+            chart = self._random.choice((*CHARTS[:-1], *CHARTS[:-1], *CHARTS))
             return "change", {"method": "ApplyChart", "version": self._known(""), "chart": chart}
         if draw < 0.50:
             name = self._random.choice((*WALLETS, CAPPED, *USERS[:3]))
