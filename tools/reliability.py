@@ -44,15 +44,15 @@ service refuses to start on another):
 ## How it is tried
 
 `./ledger torture` starts servers, PostgreSQL and 16 callers as processes of their own. Callers post,
-reverse, send batches, repeat keys and read, on few accounts, so that they meet all the time; each
-writes a line to its disk before a call and after its answer. A fault strikes while they work. In the
-end everything is read: a checker holds every call and answer against the journal by 21 rules, a
-reference ledger that shares no code with the service judges every record, refusal and balance, and
-`verify` proves the journal from the tables alone.
+reverse, post by templates, send batches, repeat keys, change limits, freeze, apply charts and read, on
+few accounts, so that they meet all the time; each writes a line to its disk before a call and after its
+answer. A fault strikes while they work. In the end everything is read: a checker holds every call and
+answer against the journal by 23 rules, a reference ledger that shares no code with the service judges
+every record, refusal and balance, and `verify` proves the journal from the tables alone.
 
 A fault must prove that it struck: calls that were in flight all through a stop, commits that were not
 quicker than the slowed disk, unflushed bytes that are gone after a power cut, callers left in the dark
-in both ways. A run without that proof fails. The checker itself is held to 41 spoiled histories, each
+in both ways. A run without that proof fails. The checker itself is held to 54 spoiled histories, each
 of which it must reject.
 """
 

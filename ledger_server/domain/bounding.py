@@ -22,7 +22,9 @@ def bound_refusal(
 
     Only a move toward a bound can be refused: what improves an account never is.
     """
-    asset = next(entry.asset for entry in entries if entry.asset.asset_id == place[1])
+    asset = entries[0].asset
+    if asset.asset_id != place[1]:
+        asset = next(entry.asset for entry in entries if entry.asset.asset_id == place[1])
     limit = version.limits.get(asset.code)
     if limit is None:
         return None

@@ -72,6 +72,11 @@ class Expander:
         self._assets = [parsed(entry.asset) for entry in template.entries]
         self._metadata = {key: parsed(value) for key, value in (template.metadata or {}).items()}
         self._allocations = [template.allocation(entry) for entry in template.entries]
+        self._patterns = list(
+            zip(template.entries, self._accounts, self._assets, self._allocations, strict=True)
+        )
+        # Each pattern is one line, and its amount is what is given.
+        self._is_plain = not template.groups and not any(self._allocations)
         # A zero makes no amount, and a ':' no segment; only a text could hold one.
         self._factors = {name for entry in template.entries for name in entry.factors}
         every = [*template.parameters, *(one for group in template.groups for one in group.parameters)]
@@ -86,8 +91,10 @@ class Expander:
         AmountOverflow where an amount would need more than 38 digits. The entries may be
         out of balance, which is for whoever makes a draft of them to say.
         """
-        scopes = self._scopes(given)
-        entries = self._entries(scopes)
+        if self._is_plain and not given.items:
+            entries = self._plain_entries(given)
+        else:
+            entries = self._entries(self._scopes(given))
         metadata = {key: pattern.filled(given.values) for key, pattern in self._metadata.items()}
         faults = [f"make metadata that {fault}" for _, fault in names.metadata_faults(metadata)]
         if not 2 <= len(entries) <= ENTRIES_MAX:
@@ -161,8 +168,7 @@ class Expander:
         sharing: dict[_Shared, list[tuple[int, int]]] = {}
         totals: dict[_Shared, int] = {}
         faults: list[tuple[Violation, bool]] = []
-        ready = zip(self.template.entries, self._accounts, self._assets, self._allocations, strict=True)
-        for place, (entry, accounts, assets, allocation) in enumerate(ready):
+        for place, (entry, accounts, assets, allocation) in enumerate(self._patterns):
             for index, values in enumerate(scopes[entry.group]):
                 account = _name(accounts, values, names.path_fault, place, faults)
                 asset = _name(assets, values, names.asset_code_fault, place, faults)
@@ -188,14 +194,25 @@ class Expander:
             raise _refusal(faults)
         return self._summed(lines, amounts)
 
+    def _plain_entries(self, given: Parameters) -> tuple[EntryDraft, ...]:
+        """The same in fewer steps: nearly every template is two lines and no more."""
+        faults = self._value_faults(self._once.declared, given.values, f"{FIELD}.parameters")
+        if faults:
+            raise _refusal(faults)
+        values, entries = self._once.values(given.values), []
+        for place, (entry, accounts, assets, _) in enumerate(self._patterns):
+            account = _name(accounts, values, names.path_fault, place, faults)
+            asset = _name(assets, values, names.asset_code_fault, place, faults)
+            amount = _product(entry, values)
+            if amount > AMOUNT_MAX:
+                raise self._too_large(place)
+            entries.append(EntryDraft(account, entry.is_debit, amount, asset))
+        if faults:
+            raise _refusal(faults)
+        return tuple(entries)
+
     def _summed(self, lines: Sequence[_Line], amounts: Sequence[int]) -> tuple[EntryDraft, ...]:
         sides = [entry.is_debit for entry in self.template.entries]
-        if not self._groups:
-            # One line of each pattern.
-            each = zip(lines, amounts, sides, strict=True)
-            return tuple(
-                [EntryDraft(line.account, side, amount, line.asset) for line, amount, side in each if amount]
-            )
         sums: dict[_Line, int] = {}
         for line, amount in zip(lines, amounts, strict=True):
             if amount:

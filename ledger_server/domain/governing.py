@@ -94,10 +94,11 @@ def kind_refusal(draft: PostDraft, rules: Rules) -> Refusal | None:
         return IdempotencyKeyRequired(
             f"posts of kind {draft.kind!r} need an idempotency key", kind=draft.kind
         )
-    if kind.idempotency is not Idempotency.NONE and not kind.required_metadata:
+    is_keyed_wrongly = kind.idempotency is Idempotency.NONE and bool(draft.idempotency_key)
+    if not is_keyed_wrongly and all(map(draft.metadata.get, kind.required_metadata)):
         return None
     violations = []
-    if kind.idempotency is Idempotency.NONE and draft.idempotency_key:
+    if is_keyed_wrongly:
         violations.append(
             Violation("idempotency_key", f"must be empty: the chart says that kind {draft.kind!r} has none")
         )
@@ -106,8 +107,6 @@ def kind_refusal(draft: PostDraft, rules: Rules) -> Refusal | None:
         for key in kind.required_metadata
         if not draft.metadata.get(key)
     ]
-    if not violations:
-        return None
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return ValidationFailed(
         f"{violations[0].field}: {violations[0].description}{more}", violations=tuple(violations)

@@ -96,8 +96,15 @@ class Charted(Reference):
         family = family_of(chart, account["name"])
         if family is None or family["type"] != account["type"]:
             return False
-        used = {line["entry"]["asset"] for line in self.lines(book, account["name"], "")}
-        return not family["assets"] or used <= set(family["assets"])
+        return not family["assets"] or self.used(book, account["name"]) <= set(family["assets"])
+
+    def used(self, book: Fields, account: str) -> set[str]:
+        """The assets that an account has entries in."""
+        return {line["entry"]["asset"] for line in self.lines(book, account, "")}
+
+    def counted(self, book: Fields, series: str) -> int:
+        """How many numbers a series has given."""
+        return sum(one.get("series") == series for one in book["journal"].values())
 
     def open_account(self, book: Fields, draft: Fields) -> Fields:
         chart, name = self.chart(book), draft["name"]
@@ -128,9 +135,8 @@ class Charted(Reference):
             book["accounts"] = {name: one for name, one in book["accounts"].items() if name not in opened}
             shown |= {"series": "", "number": 0}
         elif not answer["replayed"]:
-            journal = book["journal"].values() if series else ()
-            before = sum(one.get("series") == series for one in journal)
-            shown |= {"series": series, "number": before + 1 if series else 0}
+            number = self.counted(book, series) + 1 if series else 0
+            shown |= {"series": series, "number": number}
             for one in opened.values():
                 one |= {field: shown[field] for field in ("sequence", "record_time", "created_by")}
                 book["first"]["account"][one["name"]] = self.stand(book, "account", one)

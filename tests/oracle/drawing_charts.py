@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from oracle.drawing import ACCOUNTS, ASSETS
-from oracle.drawing_templates import SETS
+from oracle.drawing_templates import SETS, by_template
 from oracle.forms import Fields
 
 Request = tuple[str, Fields]
@@ -93,6 +93,60 @@ def a_reading(random: Random, standing: int) -> Request:
         return "GetChart", {"ledger": ledger, "version": random.randint(0, standing + 1)}
     account, asset = random.choice(UNOPENED), random.choice(["", "USD", "XAU", "EUR"])
     return "GetBalance", {"ledger": ledger, "account": account, "asset": asset, "at_sequence": 0}
+
+
+def a_customers_change(random: Random, accounts: Fields) -> Request:
+    """Of an account that a chart's family may have, or that nobody has opened yet."""
+    name = random.choice((*UNOPENED, "customers:1", "customers:2"))
+    standing = accounts.get(name, {"version": 1})["version"]
+    method = random.choice(
+        (
+            "UpdateAccount",
+            "UpdateAccount",
+            "FreezeAccount",
+            "UnfreezeAccount",
+            "UnfreezeAccount",
+            "CloseAccount",
+        )
+    )
+    if method == "CloseAccount" and not name.endswith(("4", "5")):
+        method = "UnfreezeAccount"
+    request = {"ledger": "main", "name": name, "version": random.choice((standing, standing, standing + 1))}
+    if method == "UpdateAccount":
+        bounds = random.choice(({"balance_min": "0"}, {"balance_min": "-50", "balance_max": "100"}))
+        limits = [{"asset": code, **bounds} for code in random.sample(ASSETS, random.randint(0, 2))]
+        request |= {"update_mask": {"paths": ["limits"]}, "limits": limits}
+    return method, request
+
+
+def conditioned(request: Request, random: Random) -> Request:
+    """The same post on a condition: of an account that a chart may open, or that may have changed."""
+    method, asked = request
+    name = random.choice((*UNOPENED, "customers:1"))
+    bounds = random.choice(({"min": "0"}, {"max": "0"}, {"min": "-50", "max": "150"}))
+    condition = random.choice(
+        (
+            {"balance": {"account": name, "asset": random.choice(ASSETS), **bounds}},
+            {"account_version": {"account": name, "version": random.choice((1, 1, 2))}},
+        )
+    )
+    return method, {**asked, "preconditions": [condition]}
+
+
+def of_all_sorts(request: Request, random: Random) -> Request:
+    """The same batch, its posts made by templates, on conditions, or the first of an account."""
+    method, asked = request
+    operations = [
+        {"post": _of_some_sort(one["post"], random)} if "post" in one else one for one in asked["operations"]
+    ]
+    return method, {**asked, "operations": operations}
+
+
+def _of_some_sort(post: Fields, random: Random) -> Fields:
+    alike = random.choice((by_template, by_template, opening, lambda same, _: same))
+    made = alike(("post", post), random)
+    _, asked = conditioned(made, random) if random.randrange(3) == 0 else made
+    return asked
 
 
 def opening(request: Request, random: Random) -> Request:

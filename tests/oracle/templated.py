@@ -1,7 +1,6 @@
 """The reference ledger with templates: what a chart's templates make of what they are given.
 
-Written from docs/templates.md and the contract's words. Posts by themselves only: that a batch
-gives what its operations give one by one is tried elsewhere. Templates are taken as they come.
+Written from docs/templates.md and the contract's words. Templates are taken as they come.
 """
 
 from __future__ import annotations
@@ -31,12 +30,11 @@ class Templated(Charted):
         return self.by_template(self.book(q["ledger"]), ABSENT | q)
 
     def judge_operation(self, verb: str, q: Fields) -> None:
-        (judge_use if q.get("template") else judge)(verb, q)
+        (judge_use if verb == "post" and q.get("template") else judge)(verb, q)
 
     def operate(self, book: Fields, verb: str, q: Fields) -> Fields:
-        if not q.get("template"):
-            return super().operate(book, verb, q)
-        return self.by_template(book, ABSENT | q)
+        is_made = verb == "post" and q.get("template")
+        return self.by_template(book, ABSENT | q) if is_made else super().operate(book, verb, q)
 
     def ApplyChart(self, q: Fields) -> Fields:
         """What a template makes is of a kind that the chart has, where it says what kinds there are."""
@@ -166,6 +164,15 @@ def expanded(template: Fields, used: Fields) -> Fields:
     uneven_is_refused(entries)
     metadata = {key: filled(value, used["parameters"]) for key, value in template["metadata"].items()}
     return {"entries": entries, "kind": template["kind"], "metadata": metadata}
+
+
+def judge_use(form: str, q: Fields) -> None:
+    """The form of a post that names a template."""
+    given = [field for field in NEVER if q.get(field)]
+    refuse(given, "VALIDATION_FAILED", tuple(given))
+    # Any two entries will do, where a template makes them.
+    line = {"account": "x", "amount": "1", "asset": "x"}
+    judge(form, q | {"entries": [line | {"side": 1}, line | {"side": 2}]})
 
 
 def judge_given(template: Fields, used: Fields) -> None:

@@ -15,9 +15,15 @@ from random import Random
 
 import pytest
 from clusters import Cluster
-from ledger.v1 import ledger_service_pb2
 from oracle.drawing import ACCOUNTS, ASSETS, Draw, Request
-from oracle.drawing_charts import a_chart, a_reading, opening
+from oracle.drawing_charts import (
+    a_chart,
+    a_customers_change,
+    a_reading,
+    conditioned,
+    of_all_sorts,
+    opening,
+)
 from oracle.drawing_reports import a_report
 from oracle.drawing_templates import by_template
 from oracle.drive import RESTARTED, Drive
@@ -28,7 +34,6 @@ from oracle.restarting import IS_OURS
 # What no drawn request can meet: it takes thousands of operations, or a service that asks who calls.
 _UNMET = {"BATCH_TOO_LARGE", "ROLE_REQUIRED"}
 # What an operation of a batch has of a post.
-OF_AN_OPERATION = {field.name for field in ledger_service_pb2.PostOperation.DESCRIPTOR.fields}
 _MEMORY_MAX = 8
 # Shortening a failure takes no longer than this.
 SHORTENING_S = 90.0
@@ -74,7 +79,9 @@ class SideBySide:
             self.apply_a_chart: 2,
             self.post_to_a_customer: 2,
             self.post_by_a_template: 2,
-            self.post_a_batch_by_templates: 1,
+            self.post_on_a_condition: 1,
+            self.post_a_batch_of_all_sorts: 2,
+            self.change_a_customer: 2,
             self.read_of_charts: 1,
             self.report: 2,
             self.add_balances_up: 2,
@@ -181,15 +188,19 @@ class SideBySide:
         for _ in range(3):
             self.write(by_template(self.draw().a_post(), self.random))
 
-    def post_a_batch_by_templates(self) -> None:
-        """Each operation by itself, or all or none."""
-        operations = []
-        for _ in range(self.random.randint(1, 4)):
-            draw = self.draw().a_post()
-            _, post = by_template(draw, self.random) if self.random.randrange(4) else draw
-            operations.append({"post": {name: post[name] for name in post.keys() & OF_AN_OPERATION}})
-        atomic = self.random.randrange(2) == 0
-        self.ask("PostBatch", {"ledger": "main", "operations": operations, "atomic": atomic, "view": 2})
+    def post_on_a_condition(self) -> None:
+        """By entries and by a template."""
+        self.write(conditioned(opening(self.draw().a_post(), self.random), self.random))
+        self.write(conditioned(by_template(self.draw().a_post(), self.random), self.random))
+
+    def post_a_batch_of_all_sorts(self) -> None:
+        self.write(of_all_sorts(self.draw().a_batch(), self.random))
+
+    def change_a_customer(self) -> None:
+        """And post to it at once, by entries and by a template."""
+        self.write(a_customers_change(self.random, self.drive.reference.ledgers["main"]["accounts"]))
+        self.write(opening(self.draw().a_post(), self.random))
+        self.write(by_template(self.draw().a_post(), self.random))
 
     def read_of_charts(self) -> None:
         for _ in range(3):

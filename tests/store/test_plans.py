@@ -13,7 +13,11 @@ import re
 
 import psycopg
 import pytest
+from callers import Teller, post_operation
+from charts import chart, kind
 from clusters import Database
+from faults import until
+from serving import serving
 
 from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.sql import Statement, statements
@@ -157,6 +161,30 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
                 expected[name] = {index for index in indexes if not index.startswith("assets")}
 
     assert found == expected
+
+
+def test_a_numbered_batch_looks_at_the_last_number_of_its_series_alone(database: Database) -> None:
+    """The fence, planned while the ledger was young, read every transaction of it for each numbered batch."""
+    batches, size = 12, 40
+    with serving(database.app_url) as server:
+        teller = Teller.open(server)
+        teller.apply_chart(chart(kinds=(kind("sale", series="receipts"),)))
+        for _ in range(batches):
+            sold = teller.batch([post_operation("cash", "sales", 1, kind="sale") for _ in range(size)])
+            assert all(one.sequence for one in sold)
+
+    # A session tells what it has read when it ends.
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+
+        def read_of(index: str) -> int:
+            query = "select idx_tup_read from pg_stat_user_indexes where indexrelname = %s"
+            row = owner.execute(query, [index]).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        until(lambda: read_of("transactions_numbers") >= batches - 1, "told")
+        assert read_of("transactions_numbers") < 2 * batches
+        assert read_of("transactions_pkey") < 2 * batches
 
 
 @pytest.mark.parametrize("is_analyzed", [False, True], ids=["not analyzed", "analyzed"])

@@ -19,8 +19,11 @@ from typing import Any
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from ledger.v1 import account_service_pb2, chart_service_pb2
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
+from ledger.v1.account_service_pb2_grpc import AccountServiceStub
+from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from torture.history import OK, REFUSED, UNKNOWN, Fields, Log
 from torture.replaying import LEDGER
@@ -39,10 +42,12 @@ LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.Sta
 
 
 class Caller:
-    """One caller: a workload, a stub, a log."""
+    """One caller: a workload, a channel, a log."""
 
-    def __init__(self, stub: LedgerServiceStub, workload: Workload, log: Log, deadline_s: float) -> None:
-        self._stub = stub
+    def __init__(self, channel: grpc.Channel, workload: Workload, log: Log, deadline_s: float) -> None:
+        self._stub = LedgerServiceStub(channel)
+        self._accounts = AccountServiceStub(channel)
+        self._charts = ChartServiceStub(channel)
         self._workload = workload
         self._log = log
         self._deadline_s = deadline_s
@@ -62,11 +67,33 @@ class Caller:
         try:
             told = getattr(self, f"_{verb}")(fields)
         except grpc.RpcError as error:
-            return _refused(error, count)
+            refused = _refused(error, count)
+            self._learn(fields, refused)
+            return refused
+        self._learn(fields, told)
         results, answer = told.get("results", []), told.get("answer", {})
         reached = [answer.get("sequence", 0), *(result.get("sequence", 0) for result in results)]
         self._workload.seen = max(self._workload.seen, *reached)
         return {"outcome": OK, **told}
+
+    def _learn(self, fields: Fields, told: Fields) -> None:
+        """Of a change, which version stands."""
+        if "method" in fields and told.get("results"):
+            (result,) = told["results"]
+            version = result.get("version") or result.get("facts", {}).get("version")
+            if version:
+                self._workload.versions[fields.get("name", "")] = int(version)
+
+    def _change(self, fields: Fields) -> Fields:
+        method, asked = fields["method"], {name: one for name, one in fields.items() if name != "method"}
+        is_chart = method == "ApplyChart"
+        stub, module = (
+            (self._charts, chart_service_pb2) if is_chart else (self._accounts, account_service_pb2)
+        )
+        answer = self._ask(getattr(stub, method), getattr(module, f"{method}Request"), asked)
+        record, told = (answer.chart, answer.chart) if is_chart else (answer.account, answer)
+        result = {"sequence": record.sequence, "version": record.version, "replayed": answer.replayed}
+        return {"results": [result | {"hash": told.hash.hex()}]}
 
     def _post(self, fields: Fields) -> Fields:
         return {"results": [_recorded(self._ask(self._stub.Post, pb.PostRequest, fields))]}
@@ -112,6 +139,9 @@ def shown(transaction: nouns.Transaction) -> Fields:
         "idempotency_key": transaction.idempotency_key,
         "kind": transaction.kind,
         "reverses": transaction.reverses,
+        "series": transaction.series,
+        "number": transaction.number,
+        "template": _use(transaction),
         "record_time": transaction.record_time.seconds * 10**6 + transaction.record_time.nanos // 1000,
         "entries": [
             {
@@ -124,6 +154,15 @@ def shown(transaction: nouns.Transaction) -> Fields:
             for entry in transaction.entries
         ],
     }
+
+
+def _use(transaction: nouns.Transaction) -> Fields | None:
+    if not transaction.HasField("template"):
+        return None
+    used = transaction.template
+    items = [{"group": one.group, "parameters": dict(one.parameters)} for one in used.items]
+    given = {"parameters": dict(used.parameters), "items": items}
+    return {"name": used.name, "version": used.version, **given}
 
 
 def _recorded(answer: Any) -> Fields:
@@ -180,7 +219,7 @@ def main() -> None:
         log = Log(Path(job["folder"]) / f"{name}.jsonl")
         others = [other for other in job["everyone"] if other != name]
         workload = Workload(name, others, job["seed"])
-        caller = Caller(LedgerServiceStub(channel), workload, log, job["deadline_s"])
+        caller = Caller(channel, workload, log, job["deadline_s"])
         threads.append(threading.Thread(target=caller.run, args=(name, may_go_on), name=name))
         logs.append(log)
         channels.append(channel)

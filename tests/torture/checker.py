@@ -16,6 +16,8 @@ the journal, at one state of it, or at what was completed before a call was made
     torn             of an atomic batch stands all or nothing, together
     batch order      a batch's records stand in its order
     impossible       every record is one that the reference would have made there
+    template         what a template made is what the reference makes of what was asked
+    number           a record has the number that the chart gives it there, none is left out or used twice
     balance          every balance_after is the reference's
     hash             every record has a hash of its own
     record time      record times never fall
@@ -33,23 +35,28 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from oracle.forms import Refused
-from torture.history import NEVER_NS, NOT_TAKEN, OK, REFUSED, UNKNOWN, Call, Fields, History
+from torture.changes import Changes
+from torture.history import (
+    NEVER_NS,
+    NOT_TAKEN,
+    OK,
+    REFUSED,
+    UNKNOWN,
+    Call,
+    Fields,
+    History,
+    Violation,
+)
 from torture.replaying import Replaying
 
 # Judged at the state that the refusal itself names.
 _NAMES_ITS_STATE = ("INSUFFICIENT_FUNDS", "BALANCE_LIMIT_EXCEEDED")
-# True until something is recorded; every other reason, from then on.
+# True until something is recorded; or from then on.
 _ENDS_WITH_A_RECORD = ("TRANSACTION_NOT_FOUND",)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A rule that does not hold, and where."""
-
-    rule: str
-    where: str
+_BEGINS_WITH_A_RECORD = ("IDEMPOTENCY_KEY_REUSED", "REVERSAL_ALREADY_EXISTS", "REVERSAL_FORBIDDEN_TYPE")
 
 
 @dataclass(slots=True)
@@ -119,6 +126,7 @@ class Checker:
         self.history = history
         self.journal = {one["sequence"]: one for one in history.journal}
         self.by_key = {one["idempotency_key"]: one for one in history.journal}
+        self.changes = Changes(history)
         self.tries: dict[str, list[_Try]] = defaultdict(list)
         self.tries_of: dict[str, list[_Try]] = defaultdict(list)
         for call in history.calls:
@@ -134,9 +142,12 @@ class Checker:
         self._asked = _Peaks(
             history.base,
             [
-                (min(one.call.invoked for one in self.tries[key]), record["sequence"])
-                for key, record in self.by_key.items()
-                if key in self.tries
+                *self.changes.first_asked(),
+                *(
+                    (min(one.call.invoked for one in self.tries[key]), record["sequence"])
+                    for key, record in self.by_key.items()
+                    if key in self.tries
+                ),
             ],
         )
 
@@ -149,15 +160,22 @@ class Checker:
             yield from self._answered(call)
             if call.is_write:
                 yield from self._batch(call)
-            elif call.outcome == OK:
+            elif call.outcome == OK and not call.is_change:
                 yield from self._order_of_read(call)
+        yield from self.changes.told(self._span)
         yield from self._replay()
+
+    def _span(self, call: Call) -> tuple[int, int]:
+        """Of a call's time the first state and the last: see changes."""
+        lowest = self._completed.before(call.invoked)
+        return lowest, min(self._asked.until(call.completed), self.history.head)
 
     # the journal alone -------------------------------------------------------------------
 
     def _numbering(self) -> Iterator[Violation]:
         expected = range(self.history.base + 1, self.history.head + 1)
-        numbers = Counter(one["sequence"] for one in self.history.journal)
+        records = [*self.history.journal, *self.history.changes]
+        numbers = Counter(one["sequence"] for one in records)
         for number in sorted(numbers.keys() ^ set(expected)):
             yield Violation("numbering", f"{number} is {'beyond' if number in numbers else 'missing'}")
         for number, times in numbers.items():
@@ -166,13 +184,13 @@ class Checker:
         for key, times in Counter(one["idempotency_key"] for one in self.history.journal).items():
             if times > 1:
                 yield Violation("one key", f"{key} is recorded {times} times")
-        for text, times in Counter(one["hash"] for one in self.history.journal).items():
+        for text, times in Counter(one["hash"] for one in records).items():
             if times > 1 or len(text) != 64:
                 yield Violation("hash", f"{text!r} stands {times} times")
         latest = 0
-        for sequence, one in sorted(self.journal.items()):
+        for one in sorted(records, key=itemgetter("sequence")):
             if one["record_time"] < latest:
-                yield Violation("record time", f"{sequence}")
+                yield Violation("record time", f"{one['sequence']}")
             latest = max(latest, one["record_time"])
 
     # what callers were told --------------------------------------------------------------
@@ -256,13 +274,17 @@ class Checker:
             for state in self._states(one):
                 judged_at[state].append(one)
         for sequence in range(history.base, history.head + 1):
-            if sequence > history.base:
+            if sequence in self.changes.records:
+                yield from self.changes.record(replaying, sequence)
+            elif sequence > history.base:
                 yield from self._record(replaying, sequence)
+            self.changes.judge(replaying, sequence)
             for one in judged_at[sequence]:
                 if one.where in open_refusals and self._is_justified(replaying, one):
                     del open_refusals[one.where]
         for where, one in open_refusals.items():
             yield Violation("unjustified", f"{where}: {one.result}")
+        yield from self.changes.unjustified()
         yield from self._reads(replaying)
         for key, found in history.resolved.items():
             stands = self.by_key[key]["sequence"] if key in self.by_key else None
@@ -275,10 +297,11 @@ class Checker:
             replaying.skip()
             return
         key = record["idempotency_key"]
-        if not any(_is_of(record, one, self.by_key) for one in self.tries.get(key, ())):
+        asked = next((one for one in self.tries.get(key, ()) if _is_of(record, one, self.by_key)), None)
+        if asked is None:
             yield Violation("stranger", f"{key} at {sequence}: nobody asked for {record}")
         try:
-            shown = replaying.record_one(record)
+            shown = replaying.record_one(record, asked.fields if asked else None)
         except Refused as refused:
             yield Violation("impossible", f"{sequence}: {refused.reason} {refused.facts}")
             replaying.skip()
@@ -287,6 +310,14 @@ class Checker:
             # A key recorded twice: the reference answers its first record.
             yield Violation("impossible", f"{sequence} is a replay of {shown['sequence']}")
             replaying.skip()
+            return
+        if (shown["series"], shown["number"]) != (record["series"], record["number"]):
+            numbered = f"{shown['series']!r} {shown['number']}"
+            yield Violation(
+                "number", f"{sequence} is {record['series']!r} {record['number']}, not {numbered}"
+            )
+        if _made(shown) != _made(record):
+            yield Violation("template", f"{sequence}: {_made(record)}, not {_made(shown)}")
         elif shown["entries"] != record["entries"]:
             yield Violation("balance", f"{sequence}: {record['entries']}, not {shown['entries']}")
 
@@ -304,8 +335,7 @@ class Checker:
         """Where in its time a refusal can have been true, if anywhere."""
         assert one.result is not None
         reason, facts = one.result["reason"], one.result["facts"]
-        lowest = self._completed.before(one.call.invoked)
-        highest = min(self._asked.until(one.call.completed), self.history.head)
+        lowest, highest = self._span(one.call)
         if not one.call.fields.get("atomic"):
             earlier = self.tries_of[one.call.name][: one.index]
             lowest = max([lowest, *(other.result["sequence"] for other in earlier if _is_fresh(other))])
@@ -317,7 +347,10 @@ class Checker:
         if one.call.fields.get("atomic"):
             # Who is at fault first depends on the balances, which go up and down.
             return list(range(lowest, highest + 1))
-        return [lowest] if reason in _ENDS_WITH_A_RECORD else [highest]
+        if reason in _BEGINS_WITH_A_RECORD:
+            return [highest]
+        # What a name, a kind or a template means goes by accounts and charts.
+        return [lowest] if reason in _ENDS_WITH_A_RECORD else self.changes.states(lowest, highest)
 
     def _is_justified(self, replaying: Replaying, one: _Try) -> bool:
         assert one.result is not None
@@ -332,7 +365,7 @@ class Checker:
 
     def _reads(self, replaying: Replaying) -> Iterator[Violation]:
         for call in self.history.calls:
-            if call.is_write or call.outcome != OK:
+            if call.is_write or call.is_change or call.outcome != OK:
                 continue
             at = call.fields.get("at_sequence") or call.answer["sequence"]
             if call.verb == "balance":
@@ -376,7 +409,7 @@ class _Peaks:
 def _reflected(call: Call) -> Iterator[int]:
     """The sequences that a completed call proves to be committed."""
     if call.outcome == OK:
-        if not call.is_write and not call.fields.get("at_sequence"):
+        if call.answer and not call.fields.get("at_sequence"):
             yield call.answer["sequence"]
         yield from (result["sequence"] for result in call.results if "reason" not in result)
 
@@ -388,13 +421,28 @@ def _is_fresh(one: _Try) -> bool:
 def _is_of(record: Fields, one: _Try, by_key: dict[str, Fields]) -> bool:
     """Whether a record says what was asked."""
     fields = one.fields
+    if one.verb == "post" and fields.get("template"):
+        asked_use, used = {"version": 0, "items": []} | fields["template"], record["template"]
+        if not asked_use["version"]:
+            asked_use |= {"version": used and used["version"]}
+        return bool(used == asked_use)
     if one.verb == "post":
         lines = [
             {name: entry[name] for name in ("account", "side", "amount", "asset")}
             for entry in record["entries"]
         ]
-        asked = fields["entries"], fields.get("kind", ""), 0
-        return asked == (lines, record["kind"], record["reverses"])
+        asked = fields["entries"], fields.get("kind", ""), 0, None
+        return asked == (lines, record["kind"], record["reverses"], record["template"])
     name = fields["transaction"]
     origin = name.get("sequence") or by_key.get(name["idempotency_key"], {}).get("sequence")
     return bool(record["reverses"]) and record["reverses"] == origin
+
+
+def _made(record: Fields) -> Fields | None:
+    """What a template is said to have made: the lines, the kind, and by what; None where none did."""
+    if not record["template"]:
+        return None
+    lines = [
+        {name: value for name, value in one.items() if name != "balance_after"} for one in record["entries"]
+    ]
+    return {"template": record["template"], "kind": record["kind"], "entries": lines}

@@ -24,8 +24,8 @@ def noticed_by(rule: str) -> Callable[[Corruption], Corruption]:
 # where to strike ------------------------------------------------------------------------
 
 
-def acknowledged(history: History, verb: str = "post") -> Iterator[Call]:
-    """Calls that were told of their first record."""
+def acknowledged(history: History, verb: str = "post", *, by_template: bool = False) -> Iterator[Call]:
+    """Calls that were told of their first record; of posts those with entries, or those by templates."""
     asked: dict[str, int] = {}
     for call in history.calls:
         for _, fields in call.operations:
@@ -33,7 +33,16 @@ def acknowledged(history: History, verb: str = "post") -> Iterator[Call]:
     for call in history.calls:
         alone = all(asked[fields["idempotency_key"]] == 1 for _, fields in call.operations)
         fresh = call.results and all(one.get("replayed") is False for one in call.results)
-        if call.verb == verb and call.outcome == OK and alone and fresh:
+        is_sort = verb != "post" or ("template" in call.fields) == by_template
+        if call.verb == verb and call.outcome == OK and alone and fresh and is_sort:
+            yield call
+
+
+def changed(history: History, method: str) -> Iterator[Call]:
+    """Changes that were told of their record."""
+    for call in history.calls:
+        is_fresh = call.is_change and call.outcome == OK and not call.results[0]["replayed"]
+        if is_fresh and call.fields["method"] == method:
             yield call
 
 
@@ -65,7 +74,8 @@ def append(history: History, record: Fields) -> None:
     """A further record at the end, of a call that nobody heard of."""
     history.head += 1
     last = history.journal[-1]
-    record = {**record, "sequence": history.head, "hash": f"{history.head:064x}"}
+    record = {**record, "sequence": history.head, "hash": f"{history.head:064x}", "kind": "sale"}
+    record |= {"series": "", "number": 0, "template": None}
     history.journal.append(record | {"record_time": last["record_time"]})
     key = record["idempotency_key"]
     history.resolved[key] = history.head
@@ -170,7 +180,7 @@ def sides_are_swapped(history: History) -> None:
 @noticed_by("impossible")
 def a_bound_is_passed(history: History) -> None:
     entries: list[dict[str, Any]] = [
-        {"account": "wallet:0", "side": 1, "amount": "99999999", "asset": "USD", "balance_after": "-1"},
+        {"account": "users:5", "side": 1, "amount": "99999999", "asset": "USD", "balance_after": "-1"},
         {"account": "sales", "side": 2, "amount": "99999999", "asset": "USD", "balance_after": "1"},
     ]
     append(history, history.journal[3] | {"idempotency_key": "bold", "entries": entries, "reverses": 0})
@@ -194,6 +204,131 @@ def a_batch_stands_in_another_order(history: History) -> None:
     call = next(one for one in acknowledged(history, "batch") if not one.fields["atomic"])
     first, second = record_of(history, call, 0), record_of(history, call, 1)
     first["sequence"], second["sequence"] = second["sequence"], first["sequence"]
+
+
+# charts and accounts --------------------------------------------------------------------
+
+
+def numbered(history: History) -> list[Fields]:
+    """The records of one series, in order."""
+    return [one for one in history.journal if one["series"] == "receipts"]
+
+
+def append_change(history: History, subject: str, asked: Fields, now: Fields) -> None:
+    """A further version at the end, of a call that nobody heard of."""
+    history.head += 1
+    known = [one["version"] for one in history.changes if one["subject"] == subject]
+    last = {"record_time": history.journal[-1]["record_time"], "version": max([1, *known]) + 1}
+    record = {"sequence": history.head, "hash": f"{history.head:064x}", "subject": subject, "now": now}
+    history.changes.append(record | last)
+    history.calls.append(Call(f"late#{subject}", "change", {**asked, "name": subject, "version": 0}, 1))
+
+
+def append_post(history: History, debit: str, credit: str, amount: int) -> None:
+    """A further post at the end; its balances say nothing."""
+    entries = [
+        {"account": name, "side": side, "amount": str(amount), "asset": "USD", "balance_after": "0"}
+        for side, name in ((1, debit), (2, credit))
+    ]
+    append(history, history.journal[3] | {"idempotency_key": "late", "entries": entries, "reverses": 0})
+
+
+@noticed_by("number")
+def a_number_is_used_twice(history: History) -> None:
+    first, second, *_ = numbered(history)
+    second["number"] = first["number"]
+
+
+@noticed_by("number")
+def a_number_is_left_out(history: History) -> None:
+    for one in numbered(history)[3:]:
+        one["number"] += 1
+
+
+@noticed_by("number")
+def a_number_is_counted_in_another_series(history: History) -> None:
+    one = next(one for one in history.journal if one["series"].startswith("bills:"))
+    one["series"] = "bills:users:77"
+
+
+@noticed_by("template")
+def a_share_is_off_by_one(history: History) -> None:
+    """A unit of one share is in another: everything balances."""
+    shared = (one for one in history.journal if one["template"] and one["template"]["name"] == "share")
+    one, other = next(record["entries"][1:3] for record in shared if len(record["entries"]) > 2)
+    one["amount"], other["amount"] = str(int(one["amount"]) + 1), str(int(other["amount"]) - 1)
+
+
+@noticed_by("stranger")
+def a_template_was_given_something_else(history: History) -> None:
+    record_of(history, next(acknowledged(history, by_template=True)))["template"]["parameters"]["amount"] += (
+        "0"
+    )
+
+
+@noticed_by("impossible")
+def a_post_to_a_frozen_account_stands(history: History) -> None:
+    frozen = {"status": 2, "limits": []}
+    append_change(history, "till", {"method": "UnfreezeAccount"}, frozen | {"status": 1})
+    append_change(history, "till", {"method": "FreezeAccount"}, frozen)
+    append_post(history, "till", "sales", 1)
+
+
+@noticed_by("impossible")
+def a_changed_limit_is_passed(history: History) -> None:
+    limits = [{"asset": "USD", "balance_min": "5000", "balance_max": None}]
+    append_change(
+        history, "wallet:0", {"method": "UpdateAccount", "limits": limits}, {"status": 1, "limits": limits}
+    )
+    append_post(history, "wallet:0", "sales", 1)
+
+
+@noticed_by("impossible")
+def a_change_leaves_more_than_was_asked_for(history: History) -> None:
+    sequence = next(changed(history, "UpdateAccount")).results[0]["sequence"]
+    record = next(one for one in history.changes if one["sequence"] == sequence)
+    record["now"]["status"] = 2
+
+
+@noticed_by("acknowledged")
+def an_acknowledged_change_is_missing(history: History) -> None:
+    sequence = next(changed(history, "UpdateAccount")).results[0]["sequence"]
+    history.changes = [one for one in history.changes if one["sequence"] != sequence]
+
+
+@noticed_by("stranger")
+def a_chart_comes_from_nowhere(history: History) -> None:
+    append_change(history, "", {"method": "ApplyChart", "chart": {}}, {"assets": []})
+    history.calls.pop()
+
+
+@noticed_by("doubled")
+def one_version_was_acknowledged_twice(history: History) -> None:
+    call = next(changed(history, "UpdateAccount"))
+    again = Call("again#0", "change", call.fields, call.invoked, outcome=OK, results=[dict(call.results[0])])
+    later(history, again)
+    history.calls.append(again)
+
+
+@noticed_by("unjustified")
+def a_version_was_refused_that_stood(history: History) -> None:
+    call = next(changed(history, "UpdateAccount"))
+    facts = {"account": call.fields["name"], "version": "99"}
+    asked = call.fields | {"version": 98}
+    refused = Call("late#0", "change", asked, call.invoked, call.completed, REFUSED)
+    refused.results = [{"reason": "VERSION_MISMATCH", "facts": facts}]
+    history.calls.append(refused)
+
+
+@noticed_by("unjustified")
+def a_frozen_account_was_refused_that_was_open(history: History) -> None:
+    call = next(acknowledged(history))
+    account = call.fields["entries"][0]["account"]
+    facts = {"account": account, "version": "1", "sequence": "4"}
+    refused = Call("late#0", "post", call.fields | {"idempotency_key": "late"}, 0, outcome=REFUSED)
+    refused.results = [{"reason": "ACCOUNT_FROZEN", "facts": facts}]
+    later(history, refused)
+    history.calls.append(refused)
 
 
 # what callers were told -----------------------------------------------------------------

@@ -22,9 +22,20 @@ NOT_TAKEN = frozenset({"DATABASE_UNAVAILABLE", "OVERLOADED", "CONTENTION", "SHUT
 NEVER_NS = 2**63
 
 
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule of the checker that does not hold, and where."""
+
+    rule: str
+    where: str
+
+
 @dataclass(slots=True)
 class Call:
-    """One call. `verb` is post, reverse, batch, balance or trial; `fields` are the request's."""
+    """One call. `verb` is post, reverse, batch, change, balance or trial; `fields` are the request's.
+
+    A change is of an account or of the chart: its `method` stands beside the request's fields.
+    """
 
     name: str
     verb: str
@@ -38,8 +49,13 @@ class Call:
 
     @property
     def is_write(self) -> bool:
-        """Whether it asks to record something."""
+        """Whether it asks to record transactions."""
         return self.verb in ("post", "reverse", "batch")
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it asks to change an account or the chart."""
+        return self.verb == "change"
 
     @property
     def operations(self) -> list[tuple[str, Fields]]:
@@ -57,12 +73,14 @@ class History:
     # The newest record before the callers began: the ledger, its assets and accounts.
     base: int
     head: int
-    # The accounts and assets that were created, as requests.
+    # The accounts, assets and charts that were made, as requests.
     opened: list[tuple[str, Fields]]
     # Every transaction by sequence, as the last reads showed it.
     journal: list[Fields]
     # What a read by key showed in the end, for each key of an unknown outcome: its sequence or None.
     resolved: dict[str, int | None]
+    # Every later version of an account or of the chart (subject ""), by sequence: what is `now` so.
+    changes: list[Fields] = field(default_factory=list)
 
 
 class Log:

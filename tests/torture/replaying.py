@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from oracle.forms import Fields, Refused
+from oracle.forms import ABSENT, Fields, Refused
 from oracle.templated import Templated
 from torture.history import History
 
@@ -51,6 +52,8 @@ class Replaying(Templated):
         # Gross sums of one side of an asset, for trial balances.
         self.totals: dict[tuple[str, int], Timeline] = defaultdict(Timeline)
         self._running: dict[tuple[str, str], int] = defaultdict(int)
+        # The last number of each series.
+        self._numbers: dict[str, int] = defaultdict(int)
         self.answer("CreateLedger", {"name": LEDGER})
         for method, fields in history.opened:
             self.answer(method, fields)
@@ -60,10 +63,49 @@ class Replaying(Templated):
         """The running sum."""
         return self._running[account, asset]
 
-    def record_one(self, transaction: Fields) -> Fields:
-        """Records what the journal says at its sequence; answers how it should stand. Raises Refused."""
+    def used(self, book: Fields, account: str) -> set[str]:
+        """The assets with a running sum."""
+        return {asset for name, asset in self.balances if name == account}
+
+    def counted(self, book: Fields, series: str) -> int:
+        """The last number given."""
+        return self._numbers[series]
+
+    def record_one(self, transaction: Fields, asked: Fields | None) -> Fields:
+        """Records what the journal says at its sequence; answers how it should stand. Raises Refused.
+
+        What a template made is made again of what was asked.
+        """
         self.now = transaction["record_time"]
+        if transaction["template"] and asked is not None:
+            return self.write_one("post", asked)
         return self.write_one("reverse" if transaction["reverses"] else "post", asked_for(transaction))
+
+    def change(self, fields: Fields) -> Fields:
+        """Changes an account or the chart, or finds it so; answers its version. Raises Refused."""
+        method, asked = fields["method"], ABSENT | fields | {"ledger": LEDGER}
+        if method == "ApplyChart":
+            version: Fields = self.ApplyChart({"version": 0, "validate_only": False} | asked)["chart"]
+            return version
+        account: Fields = self.change_account(self.ledgers[LEDGER], method, asked)["account"]
+        return account
+
+    def tried(self, fields: Fields) -> Fields | Refused | None:
+        """How a change would be answered here that changes nothing; None where it would change something."""
+        book = self.open_book
+        head = book["head"]
+        self.ledgers[LEDGER] = book | {
+            "accounts": dict(book["accounts"]),
+            "versions": [],
+            "charts": [*book["charts"]],
+        }
+        try:
+            answer = self.change(fields)
+            return answer if self.ledgers[LEDGER]["head"] == head else None
+        except Refused as refused:
+            return refused
+        finally:
+            self.ledgers[LEDGER] = book
 
     def write_one(self, verb: str, fields: Fields) -> Fields:
         """Records what is asked for, or finds it. Raises Refused."""
@@ -99,16 +141,25 @@ class Replaying(Templated):
             book["head"], book["time"] = head, time
 
     def _write(self, verb: str, fields: Fields) -> Fields:
-        answer = self.write(self.open_book, verb, fields)
-        if not answer["replayed"]:
-            self._add(answer["transaction"], 1)
+        make = self.by_template if fields.get("template") else partial(self.write, verb=verb)
+        answer = make(self.open_book, q=ABSENT | fields)
         transaction: Fields = answer["transaction"]
+        if not answer["replayed"]:
+            self._add(transaction, 1)
+            self._numbers[transaction["series"]] = transaction["number"]
         return transaction
 
     def _forget(self, shown: Fields) -> None:
+        """Takes the newest record back, with the accounts that it opened."""
         self._add(shown, -1)
         self.open_book["keys"].pop(shown["idempotency_key"], None)
         self.open_book["reversed"].pop(shown["reverses"], None)
+        self._numbers[shown["series"]] -= 1
+        accounts, versions = self.open_book["accounts"], self.open_book["versions"]
+        opened = {one["account"] for one in shown["entries"]}
+        for name in [name for name in opened if accounts[name]["sequence"] == shown["sequence"]]:
+            versions.remove(accounts.pop(name))
+            del self.open_book["first"]["account"][name]
 
     def _add(self, shown: Fields, times: int) -> None:
         for entry in shown["entries"]:

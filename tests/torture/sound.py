@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from hashlib import sha256
 
 from oracle.forms import Refused
 from torture.calling import Fields
+from torture.changes import subject_of
 from torture.history import OK, REFUSED, UNKNOWN, Call, History
 from torture.replaying import Replaying
 from torture.workload import BASE, OPENING, Workload
@@ -35,7 +37,7 @@ def sound_history(calls: int, seed: int) -> History:
                 under_way[who] = call, False
         elif not under_way[who][1]:
             call = under_way[who][0]
-            is_unheard = call.is_write and chance.random() < 0.06
+            is_unheard = (call.is_write or call.is_change) and chance.random() < 0.06
             if is_unheard and chance.random() < 0.5:
                 # Never arrived.
                 del under_way[who]
@@ -51,8 +53,11 @@ def sound_history(calls: int, seed: int) -> History:
             call.completed = clock
             reached = [call.answer.get("sequence", 0), *(one.get("sequence", 0) for one in call.results)]
             streams[who].seen = max(streams[who].seen, *reached)
+            if call.is_change and "version" in call.results[0]:
+                streams[who].versions[subject_of(call.fields)] = call.results[0]["version"]
     history.head = books.open_book["head"]
     history.journal = [_shown(one) for _, one in sorted(books.open_book["journal"].items())]
+    history.changes = _changes(books.open_book)
     by_key = {one["idempotency_key"]: one["sequence"] for one in history.journal}
     history.resolved = {
         fields["idempotency_key"]: by_key.get(fields["idempotency_key"])
@@ -69,6 +74,9 @@ def _answer(books: Replaying, call: Call) -> None:
         call.answer = _balances(books, call.fields)
     elif call.verb == "trial":
         call.answer = _trial(books, call.fields)
+    elif call.is_change:
+        call.results = [_change(books, call.fields)]
+        call.outcome = REFUSED if "reason" in call.results[0] else OK
     elif call.fields.get("atomic") and (refusal := books.refusal(call.operations)) is not None:
         culprit, refused = refusal
         others = {"reason": "ATOMIC_GROUP_REFUSED", "facts": {}}
@@ -94,6 +102,33 @@ def _write(books: Replaying, verb: str, fields: Fields) -> Fields:
         "replayed": shown["sequence"] <= before,
         "balances": [entry["balance_after"] for entry in shown["entries"]],
     }
+
+
+def _change(books: Replaying, fields: Fields) -> Fields:
+    before = books.open_book["head"]
+    books.now = before * 10
+    try:
+        version = books.change(fields)
+    except Refused as refused:
+        return _refusal(refused)
+    told = {name: version[name] for name in ("sequence", "version")}
+    return told | {"hash": _hash(told["sequence"]), "replayed": told["sequence"] <= before}
+
+
+def _changes(book: Fields) -> list[Fields]:
+    """Versions that changed something, as the last reads show them."""
+    accounts = [one for one in book["versions"] if one.get("version", 1) > 1]
+    changes = [
+        {"subject": one["name"], "now": {name: one[name] for name in ("status", "limits")}, "record": one}
+        for one in accounts
+    ]
+    changes += [{"subject": "", "now": one["chart"], "record": one} for one in book["charts"][1:]]
+    names = ("sequence", "record_time", "version")
+    return [
+        {"subject": one["subject"], "now": deepcopy(one["now"]), "hash": _hash(one["record"]["sequence"])}
+        | {name: one["record"][name] for name in names}
+        for one in changes
+    ]
 
 
 def _refusal(refused: Refused) -> Fields:
@@ -126,7 +161,8 @@ def _trial(books: Replaying, fields: Fields) -> Fields:
 
 def _shown(one: Fields) -> Fields:
     names = ("sequence", "idempotency_key", "kind", "reverses", "record_time", "entries")
-    return {name: one[name] for name in names} | {"hash": _hash(one["sequence"])}
+    names += ("series", "number", "template")
+    return deepcopy({name: one[name] for name in names}) | {"hash": _hash(one["sequence"])}
 
 
 def _hash(sequence: int) -> str:

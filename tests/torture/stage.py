@@ -11,11 +11,13 @@ from tempfile import TemporaryDirectory
 
 import grpc
 import psycopg
-from ledger.v1 import account_service_pb2, ledger_admin_service_pb2
+from ledger.v1 import account_service_pb2, chart_service_pb2, ledger_admin_service_pb2
 from ledger.v1 import ledger_service_pb2 as pb
 from ledger.v1.account_service_pb2_grpc import AccountServiceStub
+from ledger.v1.chart_service_pb2_grpc import ChartServiceStub
 from ledger.v1.ledger_admin_service_pb2_grpc import LedgerAdminServiceStub
 from ledger.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from oracle.drive import plain
 from proxies import Proxy
 from psycopg import conninfo
 from torture.calling import CHANNEL, shown
@@ -52,16 +54,17 @@ class Stage:
     def open_books(self) -> None:
         """The callers' ledger and the probe's."""
         with grpc.insecure_channel(self.servers[0].target, options=CHANNEL) as channel:
-            admin, accounts = LedgerAdminServiceStub(channel), AccountServiceStub(channel)
+            admin = LedgerAdminServiceStub(channel)
+            services = {
+                "CreateAsset": (ledger_admin_service_pb2, admin),
+                "CreateAccount": (account_service_pb2, AccountServiceStub(channel)),
+                "ApplyChart": (chart_service_pb2, ChartServiceStub(channel)),
+            }
             for ledger in (LEDGER, PROBE):
                 request = ledger_admin_service_pb2.CreateLedgerRequest(name=ledger)
                 admin.CreateLedger(request, timeout=PATIENCE_S, wait_for_ready=True)
                 for method, fields in OPENING:
-                    module, stub = (
-                        (ledger_admin_service_pb2, admin)
-                        if method == "CreateAsset"
-                        else (account_service_pb2, accounts)
-                    )
+                    module, stub = services[method]
                     asked = getattr(module, f"{method}Request")(**fields | {"ledger": ledger})
                     getattr(stub, method)(asked, timeout=PATIENCE_S)
 
@@ -135,7 +138,35 @@ class Stage:
                 for _, fields in call.operations
             }
             resolved = {key: _read(stub, key) for key in sorted(unknown)}
-        return History(calls, BASE, head, OPENING, journal, resolved)
+            changes = [*self._changed_accounts(), *_changed_charts(ChartServiceStub(channel))]
+        return History(calls, BASE, head, OPENING, journal, resolved, changes)
+
+    def _changed_accounts(self) -> list[Fields]:
+        """Every version of an account but its first, by PostgreSQL itself: the service shows the newest."""
+        with psycopg.connect(self.owner_url()) as connection:
+            named = "join ledger.directory using (ledger_id) where directory.name = %s"
+            codes = {
+                str(asset): code
+                for asset, code in connection.execute(
+                    f"select asset_id, code from ledger.assets {named}".encode(), [LEDGER]
+                )
+            }
+            return [
+                {
+                    "sequence": sequence,
+                    "hash": digest.hex(),
+                    "record_time": round(seconds * 10**6),
+                    "subject": name,
+                    "version": version,
+                    "now": {"status": status, "limits": _limits(limits or {}, codes)},
+                }
+                for sequence, digest, seconds, name, version, status, limits in connection.execute(
+                    "select sequence, hash, extract(epoch from record_time),"
+                    " accounts.name, version, status, limits"
+                    f" from ledger.accounts {named} and version > 1".encode(),
+                    [LEDGER],
+                )
+            ]
 
     def unproven(self) -> list[str]:
         """What `verify` finds."""
@@ -147,6 +178,31 @@ class Stage:
                 except BadRecord as bad:
                     found.append(f"{journal.name}: {bad}")
         return found
+
+
+def _limits(limits: Fields, codes: dict[str, str]) -> list[Fields]:
+    shown = [
+        {"asset": codes[asset], **{bound: given.get(bound) for bound in ("balance_min", "balance_max")}}
+        for asset, given in limits.items()
+    ]
+    return sorted(shown, key=lambda one: str(one["asset"]))
+
+
+def _changed_charts(stub: ChartServiceStub) -> list[Fields]:
+    """Every version of the chart but the first."""
+    newest = _chart(stub, 0)["version"]
+    charts = [_chart(stub, version) for version in range(2, newest + 1)]
+    names = ("sequence", "record_time", "version")
+    return [
+        {"subject": "", "hash": one["hash"].hex(), "now": one["chart"], **{name: one[name] for name in names}}
+        for one in charts
+    ]
+
+
+def _chart(stub: ChartServiceStub, version: int) -> Fields:
+    request = chart_service_pb2.GetChartRequest(ledger=LEDGER, version=version)
+    chart: Fields = plain(stub.GetChart(request, timeout=PATIENCE_S).chart)
+    return chart
 
 
 def _read(stub: LedgerServiceStub, key: str) -> int | None:

@@ -19,7 +19,7 @@ SEEDS = range(1, 9)
 @pytest.fixture(scope="module")
 def sound() -> History:
     """A sound history with everything in it that a corruption looks for."""
-    return sound_history(700, seed=1)
+    return sound_history(800, seed=2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -36,6 +36,18 @@ def test_a_sound_history_has_unknown_outcomes_of_both_kinds(sound: History) -> N
 
     assert verdict.unknown_committed > 0
     assert verdict.unknown_not_committed > 0
+
+
+def test_sound_histories_have_every_sort_of_change_and_of_what_charts_and_accounts_refuse(
+    sound: History,
+) -> None:
+    refused = {one.get("reason") for call in sound.calls for one in call.results}
+    changed = {call.fields["method"] for call in sound.calls if call.is_change and call.outcome == OK}
+
+    assert refused >= {"ACCOUNT_FROZEN", "TEMPLATE_NOT_FOUND", "VERSION_MISMATCH", "INSUFFICIENT_FUNDS"}
+    assert changed == {"UpdateAccount", "FreezeAccount", "UnfreezeAccount", "ApplyChart"}
+    assert {one["template"]["name"] for one in sound.journal if one["template"]} == {"pay", "share"}
+    assert {one["series"].partition(":")[0] for one in sound.journal} == {"", "receipts", "bills"}
 
 
 def test_there_are_thirty_corruptions_and_every_rule_has_one() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from torture.charts import ASSETS, CHARTS
 from torture.history import Fields
 from torture.replaying import LEDGER
 
-ASSETS = ("USD", "EUR")
 OPEN_ACCOUNTS = ("cash", "sales")
 WALLETS = ("wallet:0", "wallet:1", "wallet:2")
 CAPPED = "card"
+# Opened by the first posting to each, where the chart has it so.
+USERS = tuple(f"users:{number}" for number in range(8))
+# Accounts that are frozen now and then: few others need them.
+RARE = ("till", "users:6", "users:7")
+KINDS = ("", "", "sale", "receipt")
 _AMOUNT_MAX = 60
 # From this many drafts the service takes its other way to write.
 _STAGED = 40
@@ -46,6 +51,8 @@ OPENING: list[tuple[str, Fields]] = [
             },
         },
     ),
+    ("CreateAccount", {"ledger": LEDGER, "account": {"name": "till", "type": 1}}),
+    ("ApplyChart", {"ledger": LEDGER, "chart": CHARTS[0]}),
 ]
 # The ledger's own record is the first.
 BASE = 1 + len(OPENING)
@@ -62,6 +69,8 @@ class Workload:
         # What it asked for, by key, to ask again.
         self._asked: list[tuple[str, Fields]] = []
         self.seen = BASE
+        # The versions that it knows, by account; the chart's under "".
+        self.versions: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[tuple[str, Fields]]:
         while True:
@@ -75,8 +84,10 @@ class Workload:
             return self._batch()
         if draw < 0.67 and self._asked:
             return self._again()
-        if draw < 0.88:
+        if draw < 0.85:
             return self._balance()
+        if draw < 0.88:
+            return self._change()
         return "trial", {"at_sequence": self._past()}
 
     def _remembered(self, verb: str, fields: Fields) -> tuple[str, Fields]:
@@ -93,12 +104,12 @@ class Workload:
     def _again(self) -> tuple[str, Fields]:
         """The same key once more, now and then with other content."""
         verb, fields = self._random.choice(self._asked)
-        if verb == "post" and self._random.random() < 0.2:
+        if verb == "post" and "entries" in fields and self._random.random() < 0.2:
             return verb, fields | {"kind": "another"}
         return verb, fields
 
     def _balance(self) -> tuple[str, Fields]:
-        account = self._random.choice((*WALLETS, *OPEN_ACCOUNTS, CAPPED))
+        account = self._random.choice((*WALLETS, *OPEN_ACCOUNTS, CAPPED, *USERS))
         return "balance", {
             "account": account,
             "asset": self._random.choice(("", *ASSETS)),
@@ -114,8 +125,61 @@ class Workload:
         # Many operations mostly must not be refused, else no atomic batch would stand.
         if self._random.random() < (0.02 if in_batch else 0.15):
             return "reverse", {"idempotency_key": key, "transaction": self._some_transaction()}
-        entries = self._entries(is_bold=not in_batch or self._random.random() < 0.05)
-        return "post", {"idempotency_key": key, "entries": entries, "kind": self._random.choice(("", "sale"))}
+        draw = self._random.random()
+        if draw < 0.15:
+            return "post", {"idempotency_key": key, "template": self._use(is_bold=not in_batch)}
+        is_bold = not in_batch or self._random.random() < 0.05
+        if draw < 0.30:
+            return "post", {"idempotency_key": key, "entries": self._of_a_user(is_bold), "kind": "bill"}
+        entries, kind = self._entries(is_bold=is_bold), self._random.choice(KINDS)
+        return "post", {"idempotency_key": key, "entries": entries, "kind": kind}
+
+    def _use(self, *, is_bold: bool) -> Fields:
+        """A template with what it takes; boldly now and then of a version or a name that there is not."""
+        draw, given = self._random.random(), {"amount": str(self._random.randint(1, _AMOUNT_MAX))}
+        given |= {"asset": self._random.choice(ASSETS)}
+        if draw < 0.6:
+            user = str(self._random.randrange(len(USERS) if is_bold and draw < 0.1 else 6))
+            version = self._random.choice((0, 0, 0, 1, 1, 2 if is_bold and draw < 0.3 else 0))
+            return {"name": "pay", "version": version, "parameters": given | {"user": user}, "items": []}
+        items = [
+            {"group": "users", "parameters": {"user": str(user), "part": str(self._random.randint(0, 3))}}
+            for user in self._random.choices(range(6), k=self._random.randint(1, 3))
+        ]
+        rest = str(self._random.choice((1, 2, 7)))
+        name = "nothing" if is_bold and draw > 0.97 else "share"
+        return {"name": name, "version": 0, "parameters": given | {"rest": rest}, "items": items}
+
+    def _of_a_user(self, is_bold: bool) -> list[Fields]:
+        """In, and boldly out again."""
+        asset, amount = self._random.choice(ASSETS), self._random.randint(1, _AMOUNT_MAX)
+        user = self._random.choice(USERS if is_bold else USERS[:6])
+        if is_bold and self._random.random() < 0.4:
+            return _lines(asset, [(user, 1, amount), ("till", 2, amount)])
+        return _lines(asset, [("till" if is_bold else "cash", 1, amount), (user, 2, amount)])
+
+    def _change(self) -> tuple[str, Fields]:
+        """Of limits, of what is frozen, or of the chart; mostly under the version that stands."""
+        draw = self._random.random()
+        if draw < 0.15:
+            # Under the last one much is refused.
+            chart = self._random.choice((*CHARTS[:-1], *CHARTS[:-1], *CHARTS))
+            return "change", {"method": "ApplyChart", "version": self._known(""), "chart": chart}
+        if draw < 0.50:
+            name = self._random.choice((*WALLETS, CAPPED, *USERS[:3]))
+            bounds = {"balance_min": self._random.choice(("0", "0", "-80"))}
+            if name == CAPPED:
+                bounds = {"balance_min": "-500", "balance_max": self._random.choice(("300", "500"))}
+            limits = [{"asset": self._random.choice(ASSETS), **bounds}]
+            fields = {"name": name, "version": self._known(name), "limits": limits}
+            return "change", {"method": "UpdateAccount", "update_mask": {"paths": ["limits"]}, **fields}
+        method = "FreezeAccount" if draw < 0.70 else "UnfreezeAccount"
+        name = self._random.choice(RARE)
+        version = 0 if self._random.random() < 0.5 else self._known(name)
+        return "change", {"method": method, "name": name, "version": version}
+
+    def _known(self, subject: str) -> int:
+        return self.versions.get(subject, 1)
 
     def _some_transaction(self) -> Fields:
         if self._random.random() < 0.3:

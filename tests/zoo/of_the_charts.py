@@ -105,6 +105,18 @@ ANIMALS = (
         (_FENCES + "test_the_database_refuses_numbers_that_skip_or_come_again",),
     ),
     Animal(
+        "last number looked for by sequence",
+        "A till of a ledger with ten million receipts takes a second for each.",
+        (
+            Plant(
+                _MIGRATION,
+                "                order by last.series desc, last.number desc\n",
+                "                order by last.sequence desc\n",
+            ),
+        ),
+        ("tests/store/test_plans.py::test_a_numbered_batch_looks_at_the_last_number_of_its_series_alone",),
+    ),
+    Animal(
         "chart over accounts that contradict it",
         "A chart says that customers are liabilities, and half of them are not.",
         (

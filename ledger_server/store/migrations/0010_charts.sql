@@ -213,12 +213,15 @@ begin
         ) as given
         group by series
         having min(before) <> max(before)
-            or (min(before) <> 0 and not exists (
-                select from ledger.transactions as last
+            -- In order of number, whatever the statistics say: by sequence it would read the whole ledger.
+            or (min(before) <> 0 and min(before) is distinct from (
+                select last.number
+                from ledger.transactions as last
                 where last.ledger_id = named
                     and last.series = given.series
-                    and last.number = min(given.before)
-                    and last.sequence < span.first))
+                    and last.number <= min(given.before)
+                order by last.series desc, last.number desc
+                limit 1))
     ) then
         raise exception 'numbers that do not go on in their series'
             using errcode = '23514', constraint = 'numbers_continue', table = 'transactions';

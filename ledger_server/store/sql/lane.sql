@@ -375,7 +375,7 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     numbered.series, numbered.number
 from rows from (
     unnest(%(rows)s::ledger.transaction_row[]),
-    json_to_recordset(%(beside)s::json) as (series text, number bigint)
+    jsonb_to_recordset(%(beside)s::jsonb) as (series text, number bigint)
 ) as numbered (
     sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
     metadata, external_ref, salt, hash, series, number
@@ -393,7 +393,7 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     made.series, made.number, made.template, made.template_version, made.parameters
 from rows from (
     unnest(%(rows)s::ledger.transaction_row[]),
-    json_to_recordset(%(beside)s::json) as (
+    jsonb_to_recordset(%(beside)s::jsonb) as (
         series text, number bigint, template text, template_version integer, parameters jsonb
     )
 ) as made (
