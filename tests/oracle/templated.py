@@ -166,15 +166,6 @@ def expanded(template: Fields, used: Fields) -> Fields:
     return {"entries": entries, "kind": template["kind"], "metadata": metadata}
 
 
-def judge_use(form: str, q: Fields) -> None:
-    """The form of a post that names a template."""
-    given = [field for field in NEVER if q.get(field)]
-    refuse(given, "VALIDATION_FAILED", tuple(given))
-    # Any two entries will do, where a template makes them.
-    line = {"account": "x", "amount": "1", "asset": "x"}
-    judge(form, q | {"entries": [line | {"side": 1}, line | {"side": 2}]})
-
-
 def judge_given(template: Fields, used: Fields) -> None:
     factors = {name for entry in template["entries"] for name in entry["factors"]}
     segments = {name for entry in template["entries"] for name in re.findall(r"{(\w+)}", entry["account"])}
