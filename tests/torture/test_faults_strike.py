@@ -118,7 +118,7 @@ def test_strace_makes_fdatasync_fail_or_slow(tmp_path: Path, injection: str, cod
         "    os.fdatasync(file)\n"
         "except OSError as error:\n"
         "    sys.exit(error.errno)\n"
-        "sys.exit(0 if time.monotonic() - began >= 0.2 else 99)\n"
+        "sys.exit(0 if time.monotonic() - began >= 0.15 else 99)\n"
     )
     command = [sys.executable, "-c", syncing, str(tmp_path / "file")]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
