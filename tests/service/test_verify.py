@@ -300,6 +300,10 @@ DAMAGES: dict[str, tuple[int | str, Callable[[psycopg.Connection[Any], int], Non
             " balance_after from ledger.entries where THIS and sequence = 20 and index = 0"
         ),
     ),
+    "two entries of one number": (
+        20,
+        damage("update ledger.entries set index = 0 where THIS and sequence = 20 and index = 1"),
+    ),
     "entries of an account": (
         4,
         damage(

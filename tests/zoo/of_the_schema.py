@@ -63,13 +63,13 @@ ANIMALS = (
     Animal(
         "entries numbered twice",
         "Two entries of a transaction can have one number, and which of them came first is anybody's guess.",
-        (Plant(_ENTRIES, "when bool_or(index <> place) then", "when bool_or(index > place) then"),),
+        (Plant(_ENTRIES, "        where index <> place\n", "        where index > place\n"),),
         (_REFUSES + "two_entries_of_one_number]",),
     ),
     Animal(
         "entries numbered with gaps",
         "A transaction can be recorded that reads as if an entry of it had been taken away.",
-        (Plant(_ENTRIES, "when bool_or(index <> place) then", "when bool_or(index < place) then"),),
+        (Plant(_ENTRIES, "        where index <> place\n", "        where index < place\n"),),
         (_REFUSES + "a_number_left_out]", _REFUSES + "numbers_that_do_not_begin_at_nothing]"),
     ),
     Animal(

@@ -196,22 +196,26 @@ begin
         raise exception 'an entry without its account'
             using errcode = '23514', constraint = 'entries_have_accounts', table = 'entries';
     end if;
-    select case
-        when bool_or(index <> place) then 'entries_numbered'
-        when bool_or(before <> previous) then 'entries_continue'
-        end into broken
-        from (
-            select index, balance_after - case side when 1 then amount else -amount end as before,
-                lag(balance_after) over (
-                    partition by account_id, asset_id, layer order by sequence, index) as previous,
-                row_number() over (partition by sequence order by index) - 1 as place
-            from inserted
-        ) as continued;
-    if broken is not null then
-        raise exception 'entries refused: %', broken
-            using errcode = '23514', constraint = broken, table = 'entries';
+    if exists (
+        select from (
+            select index, row_number() over (partition by sequence order by index) - 1 as place from inserted
+        ) as numbered
+        where index <> place
+    ) then
+        raise exception 'a transaction whose entries are not numbered from 0 on, once each'
+            using errcode = '23514', constraint = 'entries_numbered', table = 'entries';
     end if;
-    if head.has_shut and exists (
+    if exists (
+        select from (
+            select balance_after - case side when 1 then amount else -amount end as before,
+                lag(balance_after) over (
+                    partition by account_id, asset_id, layer order by sequence, index) as previous
+            from inserted
+        ) as continued
+        where before <> previous
+    ) then
+        broken := 'entries_continue';
+    elsif head.has_shut and exists (
         select from (select distinct account_id from inserted) as touched
         cross join lateral (
             select from ledger.accounts
