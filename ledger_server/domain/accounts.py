@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from ledger_server.domain.chain import framed
 
+# Accounts are numbered from 1 on without a gap, and their numbers take four bytes in each entry.
+ACCOUNTS_PER_LEDGER_MAX = 2**31 - 1
+
 
 class Side(IntEnum):
     """The two sides of an account; the numbers are the wire's and the database's."""

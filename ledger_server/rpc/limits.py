@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger_server.domain import charts, names, overdue, parameters, sets
+from ledger_server.domain.accounts import ACCOUNTS_PER_LEDGER_MAX
 from ledger_server.domain.amounts import DIGITS_MAX
 from ledger_server.domain.members import ACCOUNT_PREFIXES_MAX
 from ledger_server.domain.reads import AGGREGATED_MAX, EXAMINED_MAX
@@ -62,6 +63,7 @@ PUBLISHED: dict[str, int] = {
     "preconditions_per_post_max": PRECONDITIONS_MAX,
     "accounts_per_batch_max": ACCOUNTS_PER_BATCH_MAX,
     "balances_per_batch_max": BALANCES_PER_BATCH_MAX,
+    "accounts_per_ledger_max": ACCOUNTS_PER_LEDGER_MAX,
     "limits_per_account_max": LIMITS_PER_ACCOUNT_MAX,
     "chart_assets_max": charts.ASSETS_MAX,
     "chart_families_max": charts.FAMILIES_MAX,

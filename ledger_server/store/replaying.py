@@ -44,11 +44,13 @@ ENTRIES_PER_PAGE_MAX = 16_000
 # Before every sequence, also of rows that were moved to where none may be.
 _BEFORE_ALL = -(2**63)
 
-_SETTINGS = (
+SETTINGS = (
     "set time zone 'UTC'",
     "set default_transaction_read_only = on",
     # A page is a range of an index, whatever the statistics say right after a load.
     "set enable_seqscan = off",
+    # Gathered as a bitmap, a page of many entries would be sorted whole before its first row.
+    "set enable_bitmapscan = off",
     "set jit = off",
     "set statement_timeout = 0",
 )
@@ -182,7 +184,7 @@ def reading_journals(url: str, name: str | None) -> Iterator[Iterator[Journal]]:
     """
     try:
         with psycopg.connect(url, autocommit=True, application_name="ledger-verify") as connection:
-            for setting in _SETTINGS:
+            for setting in SETTINGS:
                 connection.execute(setting)
             found = connection.execute(_SQL.ledgers, {"name": name}).fetchall()
             yield (Journal(connection, ledger, ledger_id) for ledger, ledger_id in found)

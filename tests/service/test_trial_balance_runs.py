@@ -155,7 +155,8 @@ OF_SALE = "where ledger_id = %(id)s and sequence = %(sale)s"
 OF_OTHER = "where ledger_id = %(id)s and sequence = %(other)s"
 OF_MIXED = "where ledger_id = %(id)s and sequence = %(mixed)s"
 COPY = (
-    "insert into ledger.entries select ledger_id, account_id, asset_id, layer, {}, {}, side, amount,"
+    "insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount,"
+    " balance_after) select ledger_id, account_id, asset_id, layer, {}, {}, side, amount,"
     f" balance_after from ledger.entries {OF_SALE}"
 )
 DAMAGES: dict[str, tuple[list[str], list[str], dict[str, str]]] = {

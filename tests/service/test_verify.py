@@ -266,6 +266,7 @@ def damage(*statements: str) -> Callable[[psycopg.Connection[Any], int], None]:
     return run
 
 
+ENTRY_COLUMNS = "(ledger_id, account_id, asset_id, layer, sequence, index, side, amount, balance_after)"
 SWAP = (
     "update ledger.{0} set sequence = 7777 where THIS and sequence = 10",
     "update ledger.{0} set sequence = 10 where THIS and sequence = 13",
@@ -294,16 +295,20 @@ DAMAGES: dict[str, tuple[int | str, Callable[[psycopg.Connection[Any], int], Non
     "an invented entry": (
         20,
         damage(
-            "insert into ledger.entries select ledger_id, account_id, asset_id, layer, sequence, 2,"
-            " side, amount,"
+            f"insert into ledger.entries {ENTRY_COLUMNS}"
+            " select ledger_id, account_id, asset_id, layer, sequence, 2, side, amount,"
             " balance_after from ledger.entries where THIS and sequence = 20 and index = 0"
         ),
+    ),
+    "two entries of one number": (
+        20,
+        damage("update ledger.entries set index = 0 where THIS and sequence = 20 and index = 1"),
     ),
     "entries of an account": (
         4,
         damage(
-            "insert into ledger.entries select ledger_id, account_id, asset_id, layer, 4, index, side,"
-            " amount,"
+            f"insert into ledger.entries {ENTRY_COLUMNS}"
+            " select ledger_id, account_id, asset_id, layer, 4, index, side, amount,"
             " balance_after from ledger.entries where THIS and sequence = 20"
         ),
     ),

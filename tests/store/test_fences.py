@@ -17,6 +17,7 @@ from clusters import Cluster, Database, fast_directory
 from psycopg import errors
 from raw_books import CASH, CREDIT, DEBIT, EUR, FUNDED, SALES, USD, WALLET, RawBook, entry
 
+from ledger_server.domain.accounts import ACCOUNTS_PER_LEDGER_MAX
 from ledger_server.store.binaries import BinariesNotFound, find_binaries
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
 
@@ -387,6 +388,67 @@ def a_balance_that_does_not_continue_within_the_transaction(book: RawBook) -> No
         book.entries(entry(NEXT, 0, CASH, DEBIT, 5, 105), entry(NEXT, 1, CASH, CREDIT, 5, 101))
 
 
+def sale_numbered(book: RawBook, *numbers: int, sequence: int = NEXT) -> None:
+    """A sale in as many entries as there are numbers, half of them of cash, on the head that stands."""
+    half = len(numbers) // 2
+    book.entries(
+        *(entry(sequence, number, CASH, DEBIT, 5, 105 + 5 * n) for n, number in enumerate(numbers[:half])),
+        *(entry(sequence, number, SALES, CREDIT, 5, -5 - 5 * n) for n, number in enumerate(numbers[half:])),
+    )
+
+
+@refused("entries_numbered")
+def two_entries_of_one_number(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        sale_numbered(book, 0, 0)
+
+
+@refused("entries_numbered")
+def a_number_given_twice_and_the_next_left_out(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        sale_numbered(book, 0, 1, 1, 3)
+
+
+@refused("entries_numbered")
+def a_number_left_out(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        sale_numbered(book, 0, 2)
+
+
+@refused("entries_numbered")
+def numbers_that_do_not_begin_at_nothing(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        sale_numbered(book, 1, 2)
+
+
+@refused("entries_numbered")
+def numbers_that_go_on_from_one_transaction_to_the_next(book: RawBook) -> None:
+    with book.writing(2):
+        book.transactions(NEXT, NEXT + 1)
+        book.entries(
+            entry(NEXT, 0, CASH, DEBIT, 5, 105),
+            entry(NEXT, 1, SALES, CREDIT, 5, -5),
+            entry(NEXT + 1, 2, CASH, DEBIT, 5, 110),
+            entry(NEXT + 1, 3, SALES, CREDIT, 5, -10),
+        )
+
+
+@refused("entries_numbered")
+def one_number_in_two_assets(book: RawBook) -> None:
+    with book.writing(1):
+        book.transactions(NEXT)
+        book.entries(
+            entry(NEXT, 0, CASH, DEBIT, 5, 105),
+            entry(NEXT, 1, SALES, CREDIT, 5, -5),
+            entry(NEXT, 0, CASH, DEBIT, 5, 5, EUR),
+            entry(NEXT, 1, SALES, CREDIT, 5, -5, EUR),
+        )
+
+
 @refused("entries_amount_check")
 def an_amount_of_nothing(book: RawBook) -> None:
     with book.writing(1):
@@ -696,6 +758,39 @@ def test_what_the_service_would_write_passes(book: RawBook) -> None:
     with book.writing():
         head = book.run("select sequence, filled, owing_from, moved_from from ledger.heads").fetchall()
     assert head == [(NEXT + 2, NEXT + 2, None, NEXT)]
+
+
+def test_a_thousand_entries_in_any_order_pass(book: RawBook) -> None:
+    numbers = [*range(500), *range(999, 499, -1)]
+    rows = [
+        *(entry(NEXT, number, CASH, DEBIT, 5, 105 + 5 * number) for number in numbers[:500]),
+        *(entry(NEXT, number, SALES, CREDIT, 5, -5 - 5 * (number - 500)) for number in numbers[500:]),
+    ]
+    with book.writing(1):
+        book.transactions(NEXT)
+        book.entries(*reversed(rows))
+
+    with book.writing():
+        seen = book.run("select count(distinct index) from ledger.entries where sequence = %s", [NEXT])
+        assert seen.fetchone() == (1000,)
+
+
+def test_the_last_account_is_posted_to_and_none_comes_after_it(book: RawBook, database: Database) -> None:
+    with psycopg.connect(database.owner_url) as superuser:
+        superuser.execute(
+            "update ledger.heads set account_id_max = %s where ledger_id = %s",
+            [ACCOUNTS_PER_LEDGER_MAX - 1, book.id],
+        )
+    last = ACCOUNTS_PER_LEDGER_MAX
+    with book.writing(2):
+        book.accounts((NEXT, last, "last", 1, None))
+        book.transactions(NEXT + 1)
+        book.entries(entry(NEXT + 1, 0, last, DEBIT, 5, 5), entry(NEXT + 1, 1, SALES, CREDIT, 5, -5))
+
+    with pytest.raises(errors.CheckViolation) as refusal, book.writing(1):
+        book.accounts((NEXT + 2, last + 1, "one too many", 1, None))
+
+    assert refusal.value.diag.constraint_name == "accounts_per_ledger_max"
 
 
 def test_a_head_with_the_wrong_hash_is_left_to_verify(book: RawBook) -> None:

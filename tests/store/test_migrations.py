@@ -163,7 +163,10 @@ def test_books_that_are_there_go_through_every_later_migration(
 
 def _entries(url: str) -> list[tuple[str]]:
     with psycopg.connect(url) as connection:
-        return connection.execute("select one::text from ledger.entries as one order by 1").fetchall()
+        return connection.execute(
+            "select (ledger_id, account_id, asset_id, layer, sequence, index, side, amount,"
+            " balance_after)::text from ledger.entries order by 1"
+        ).fetchall()
 
 
 def test_the_owner_of_the_database_who_may_create_roles_needs_no_superuser(

@@ -20,11 +20,12 @@ from faults import until
 from serving import serving
 
 from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
+from ledger_server.store.replaying import SETTINGS as REPLAY_SETTINGS
 from ledger_server.store.sql import Statement, statements
 
 _LANE, _READING, _SUMMING = statements("lane"), statements("reading"), statements("summing")
 _RUNS, _OVERDUE = statements("trial_balance_runs"), statements("overdue")
-_AGGREGATING = statements("aggregating")
+_AGGREGATING, _REPLAYING = statements("aggregating"), statements("replaying")
 
 # Each lookup, and the indexes that it may use.
 LANE_LOOKUPS = {
@@ -234,3 +235,18 @@ def test_what_is_at_fault_is_looked_for_in_one_pass_in_record_order(
     # The only whole sort is that of what was found.
     assert text.count("Incremental Sort") >= 1, text
     assert len(re.findall(r"->  Sort ", text)) <= 1, text
+
+
+def test_a_page_of_a_journal_is_read_in_the_index_s_order(database: Database) -> None:
+    """Sorted whole, a page of a thousand entries a transaction would be read anew for every few of them."""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute(_FILL.format(ledgers=2, accounts=10, rows=30_000).encode())
+        owner.execute("vacuum analyze")
+        for setting in REPLAY_SETTINGS:
+            owner.execute(setting)
+        asked = {"ledger_id": 1, "after": 4_000, "until": 8_000, "count": 16_000}
+        plan = owner.execute(b"explain " + _REPLAYING.entries, asked).fetchall()
+
+    text = "\n".join(line for (line,) in plan)
+    assert "Index Scan using entries_sequence on entries" in text, text
+    assert len(re.findall(r"\bSort  ", text)) == text.count("Incremental Sort") == 1, text

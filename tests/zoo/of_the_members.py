@@ -117,7 +117,7 @@ ANIMALS = (
         "The fence lets every transaction pass a bound once it has met one that may.",
         (
             Plant(
-                "ledger_server/store/migrations/0009_account_life.sql",
+                "ledger_server/store/migrations/0012_narrow_rows.sql",
                 "                                and transactions.forced)",
                 "                            )",
             ),

@@ -7,8 +7,8 @@ from zoo.animal import Animal, Plant
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
 _PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
 _NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
-# Where the fence of entries is written last.
-_ENTRIES = "ledger_server/store/migrations/0009_account_life.sql"
+# Where transactions and entries are made, and the fence of entries is written last.
+_ENTRIES = "ledger_server/store/migrations/0012_narrow_rows.sql"
 _FENCES = "tests/store/test_fences.py::"
 _REFUSES = _FENCES + "test_the_database_refuses[pg18-"
 
@@ -18,9 +18,9 @@ ANIMALS = (
         "The owner of the tables can change an amount that was recorded.",
         (
             Plant(
-                _JOURNAL,
-                "array['directory', 'ledgers', 'assets', 'accounts', 'transactions', 'entries']",
-                "array['directory', 'ledgers', 'assets', 'accounts', 'transactions']",
+                _ENTRIES,
+                "create trigger append_only before update or delete or truncate on",
+                "create trigger append_only before truncate on",
             ),
         ),
         (_FENCES + "test_not_even_the_owner_changes_or_removes_what_is_recorded[pg18-entries]",),
@@ -30,7 +30,7 @@ ANIMALS = (
         "A bug can record a reversal of nothing, or of a reversal.",
         (
             Plant(
-                _JOURNAL,
+                _ENTRIES,
                 "create trigger reversals_have_origins after insert on ledger.transactions\n"
                 "    referencing new table as inserted for each statement"
                 " execute function ledger.reversals_have_origins();\n",
@@ -59,6 +59,18 @@ ANIMALS = (
         "Records can be numbered with a gap, or twice, as long as their last number fits.",
         (Plant(_JOURNAL, "span.first <> head.filled + 1\n        or ", ""),),
         (_REFUSES + "an_account_at_an_old_sequence_and_none_at_the_next]",),
+    ),
+    Animal(
+        "entries numbered twice",
+        "Two entries of a transaction can have one number, and which of them came first is anybody's guess.",
+        (Plant(_ENTRIES, "        where index <> place\n", "        where index > place\n"),),
+        (_REFUSES + "two_entries_of_one_number]",),
+    ),
+    Animal(
+        "entries numbered with gaps",
+        "A transaction can be recorded that reads as if an entry of it had been taken away.",
+        (Plant(_ENTRIES, "        where index <> place\n", "        where index < place\n"),),
+        (_REFUSES + "a_number_left_out]", _REFUSES + "numbers_that_do_not_begin_at_nothing]"),
     ),
     Animal(
         "imbalance by asset unseen",
@@ -138,13 +150,13 @@ ANIMALS = (
     Animal(
         "key not unique",
         "Two servers that meet record one payment twice under its one key.",
-        (Plant(_JOURNAL, "create unique index transactions_key", "create index transactions_key"),),
+        (Plant(_ENTRIES, "create unique index transactions_key", "create index transactions_key"),),
         (_REFUSES + "a_key_that_was_used]",),
     ),
     Animal(
         "reversal not unique",
         "Two servers that meet pay one refund out twice.",
-        (Plant(_JOURNAL, "create unique index transactions_reverses", "create index transactions_reverses"),),
+        (Plant(_ENTRIES, "create unique index transactions_reverses", "create index transactions_reverses"),),
         (_REFUSES + "a_second_reversal]",),
     ),
     Animal(
@@ -183,10 +195,9 @@ ANIMALS = (
         "The service's role may rewrite what was recorded once a trigger is off.",
         (
             Plant(
-                _JOURNAL,
-                "grant update (sequence, hash, record_time, epoch) on ledger.heads to ledger_app;",
-                "grant update (sequence, hash, record_time, epoch) on ledger.heads to ledger_app;\n"
-                "grant update on ledger.entries to ledger_app;",
+                _ENTRIES,
+                "        execute format('grant insert on ledger.%I to ledger_app', relation);",
+                "        execute format('grant insert, update on ledger.%I to ledger_app', relation);",
             ),
         ),
         (
@@ -221,7 +232,7 @@ ANIMALS = (
     Animal(
         "NaN for an amount",
         "An amount that is no number passes every comparison and spoils every sum after it.",
-        (Plant(_JOURNAL, " check (amount > 0 and amount <> 'NaN')", " check (amount > 0)"),),
+        (Plant(_ENTRIES, " check (amount > 0 and amount <> 'NaN')", " check (amount > 0)"),),
         (_REFUSES + "an_amount_that_is_no_number]",),
     ),
     Animal(

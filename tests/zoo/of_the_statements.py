@@ -178,8 +178,8 @@ ANIMALS = (
         (
             Plant(
                 _LANE,
-                "    and sequence > %(after)s\n    and layer = 0\norder by sequence, index;",
-                "    and sequence > %(after)s\n    and layer = 0\norder by sequence desc, index desc;",
+                ") as since\norder by sequence, index;",
+                ") as since\norder by sequence desc, index desc;",
             ),
         ),
         (

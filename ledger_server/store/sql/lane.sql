@@ -5,7 +5,8 @@
 -- then a scan of the whole ledger looks as cheap as a probe. For the same reason a
 -- probe asks for the nearest row in the order of the index it means, by a row
 -- comparison, and then looks whether that row is the one: no other index has that
--- order, and a lane's session does not sort.
+-- order, and a lane's session does not sort. Entries of a sequence are asked for as a range
+-- of sequences in their order, and sorted by their own numbers outside of it.
 
 -- name: lock
 -- Waits, at most lock_timeout, for the ledger's lane lock; held by the session.
@@ -58,15 +59,17 @@ cross join lateral (
 
 -- name: entries_by_sequences
 -- The entries of recorded transactions, in their order.
-select found.*
+select found.sequence, found.account_id, found.side, found.amount, found.asset_id, found.balance_after
 from unnest(%(sequences)s::bigint[]) as asked (sequence)
 cross join lateral (
-    select sequence, account_id, side, amount, asset_id, balance_after
+    select sequence, index, account_id, side, amount, asset_id, balance_after
     from ledger.entries
     where ledger_id = %(ledger_id)s
-        and entries.sequence = asked.sequence
-    order by index
-) as found;
+        and entries.sequence >= asked.sequence
+        and entries.sequence <= asked.sequence
+    order by sequence
+) as found
+order by found.sequence, found.index;
 
 -- name: reversals_by_origins
 -- Which transactions have been reversed, and by which.
@@ -242,10 +245,14 @@ from ledger.vouch(%(account_ids)s::bigint[], %(asset_ids)s::integer[]);
 -- name: entries_since
 -- What other lanes posted since the books were read: folded in, not read anew.
 select account_id, asset_id, balance_after
-from ledger.entries
-where ledger_id = %(ledger_id)s
-    and sequence > %(after)s
-    and layer = 0
+from (
+    select sequence, index, account_id, asset_id, balance_after
+    from ledger.entries
+    where ledger_id = %(ledger_id)s
+        and sequence > %(after)s
+        and layer = 0
+    order by sequence
+) as since
 order by sequence, index;
 
 -- name: has_other_records_since

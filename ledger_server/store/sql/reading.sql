@@ -5,6 +5,7 @@
 -- A statement is planned once a session, perhaps while the tables are still empty. So
 -- a probe asks for the nearest row in the order of the index it means, by a row
 -- comparison, and then looks whether that row is the one: no other index has that order.
+-- Entries of a sequence are asked for as a range of sequences in their order.
 -- And a table of records is looked up through a lateral subquery with a limit, never
 -- joined: a join may be made by reading both sides from one end to the other.
 
@@ -299,8 +300,9 @@ where (%(kind)s::text is null or kind = %(kind)s)
             select account_id
             from ledger.entries
             where ledger_id = %(ledger_id)s
-                and entries.sequence = recorded.sequence
-            order by index
+                and entries.sequence >= recorded.sequence
+                and entries.sequence <= recorded.sequence
+            order by sequence
         ) as entries
         cross join lateral (
             select name
@@ -363,8 +365,9 @@ cross join lateral (
     select sequence, index, account_id, asset_id, side, amount, balance_after
     from ledger.entries
     where ledger_id = %(ledger_id)s
-        and entries.sequence = asked.sequence
-    order by index
+        and entries.sequence >= asked.sequence
+        and entries.sequence <= asked.sequence
+    order by sequence
 ) as entries
 cross join lateral (
     select name, type

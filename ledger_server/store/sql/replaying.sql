@@ -21,10 +21,15 @@ where ledger_id = %(ledger_id)s;
 -- name: entries
 -- Entries in record order, as many as a page may hold.
 select sequence, index, account_id, asset_id, layer, side, amount::text, balance_after::text
-from ledger.entries
-where ledger_id = %(ledger_id)s
-    and sequence > %(after)s
-    and sequence <= %(until)s
+from (
+    select *
+    from ledger.entries
+    where ledger_id = %(ledger_id)s
+        and sequence > %(after)s
+        and sequence <= %(until)s
+    -- The index's order, in which a transaction's entries lie together.
+    order by sequence
+) as ordered
 order by sequence, index
 limit %(count)s;
 
