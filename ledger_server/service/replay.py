@@ -210,8 +210,8 @@ class Replay:
         limits = limits_of(stored, self._assets)
         metadata = metadata_of(stored.metadata)
         self._chain(stored, account_canonical_of(stored, limits, metadata))
-        self._books.accounts.setdefault(stored.name, None)
-        record = self._decided(stored, stored.salt, account_draft_of(stored, limits, metadata))
+        known = self._books.accounts.setdefault(stored.name, None)
+        record = self._decided(stored, stored.salt, account_draft_of(stored, limits, metadata, known))
         assert isinstance(record, AccountVersion)
         account = record.account
         if account.account_id != stored.account_id:
