@@ -20,6 +20,7 @@ SHAPES = {
     3: r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?",
 }
 FAMILY = {"parameters": {}, "assets": [], "limits": [], "opens_on_first_posting": False, "description": ""}
+FAMILY |= {"limits_include_zero": False}
 KIND = {"required_metadata": [], "numbering": None, "role": 0}
 MEMBERS = ("accounts", "prefixes", "sets")
 # What the parts of each list are called.
@@ -172,10 +173,13 @@ class Charted(Reference):
         return opened
 
     def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
-        """Limits in the assets of its family only, where it has one."""
+        """Limits in the assets of its family only, and around zero where it says so."""
         family = family_of(self.chart(book), account)
         foreign = family and family["assets"] and {one["asset"] for one in limits} - {*family["assets"]}
         refuse(foreign, "VALIDATION_FAILED", ("limits",))
+        if family and family["limits_include_zero"]:
+            wrong = [f"limits[{at}].{end}" for at, one in enumerate(limits) if (end := past_zero(one))]
+            refuse(wrong, "VALIDATION_FAILED", tuple(wrong))
 
     def before(self, book: Fields, kind: str, account: str) -> Fields:
         """Without what the post opens; what a family has and nobody opened is at zero."""
@@ -231,6 +235,12 @@ def whole_template(template: Fields) -> Fields:
 
 def ordered(limits: list[Fields]) -> list[Fields]:
     return sorted([BOUNDS | one for one in limits], key=itemgetter("asset"))
+
+
+def past_zero(limit: Fields) -> str:
+    """The bound that keeps zero out, if one does."""
+    low, high = (int(limit.get(end) or 0) for end in BOUNDS)
+    return "balance_min" * (low > 0) or "balance_max" * (high < 0)
 
 
 def changes(before: Fields, after: Fields) -> Fields:

@@ -172,6 +172,49 @@ def test_accounts_of_families_change_alike(cluster: Cluster) -> None:
     assert drive.met["OK"] > 10
 
 
+def test_limits_that_include_zero_are_alike(cluster: Cluster) -> None:
+    around = {**USERS, "limits_include_zero": True}
+
+    def limits(**bounds: str) -> list[Fields]:
+        return [{"asset": "USD", **bounds}]
+
+    def update(given: list[Fields], version: int) -> Step:
+        mask = {"paths": ["limits"]}
+        return asked("UpdateAccount", name="users:1", version=version, limits=given, update_mask=mask)
+
+    def opened(name: str, **bounds: str) -> Fields:
+        return {"name": name, "type": 2, "limits": limits(**bounds)}
+
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            chart(CASH, SALES, CARD, around),
+            asked("GetChart"),
+            asked("CreateAccount", account=opened("users:1", balance_max="-1")),
+            asked("CreateAccount", account=opened("users:1", balance_max="0")),
+            asked(
+                "BatchCreateAccounts",
+                accounts=[opened("users:2", balance_max="5"), opened("users:3", balance_min="5")],
+            ),
+            asked("PostBatch", operations=[{"open_account": opened("users:2", balance_max="-1")}], view=2),
+            update(limits(balance_max="-1"), 1),
+            update(limits(balance_min="1"), 1),
+            update([{"asset": "XAU", "balance_max": "-1"}], 1),
+            update(limits(balance_min="-7", balance_max="-3"), 1),
+            update(limits(balance_min="0", balance_max="0"), 1),
+            update(limits(balance_max="7"), 2),
+            # The same family without the word.
+            chart(CASH, SALES, CARD, USERS, version=1),
+            update(limits(balance_max="-1"), 3),
+            asked("GetAccount", name="users:1"),
+        ],
+    )
+
+    assert drive.met["VALIDATION_FAILED"] == 7
+    assert drive.met["OK"] > 8
+
+
 def test_sums_of_balances_are_alike(cluster: Cluster) -> None:
     ring = [{"name": "a", "sets": ["b"]}, {"name": "b", "accounts": ["cash"], "prefixes": ["users", "card"]}]
     shared = [{"name": "a", "accounts": ["users:1", "cash"], "sets": ["c", "b"]}, ring[1]]
