@@ -236,7 +236,8 @@ class Replay:
         self._chain(stored, chart_canonical_of(stored, draft.chart))
         for asset in draft.chart.assets:
             books.assets.setdefault(asset.code, None)
-        books.misfits = misfits_of(draft.chart, books.rules, self._accounts, self._totals, self._assets)
+        standing = [version for version in books.accounts.values() if version is not None]
+        books.misfits = misfits_of(draft.chart, books.rules, standing, self._totals, self._assets)
         record = self._decided(stored, b"", draft)
         assert isinstance(record, ChartVersion)
         compare_chart(stored, record)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from builders import PaperBooks, account_draft, change_draft, chart_draft
+from builders import PaperBooks, account_draft, change_draft, chart_draft, close_draft
 
 from ledger_server.domain.accounts import AccountType, Limit
 from ledger_server.domain.chart_form import chart_faults
 from ledger_server.domain.charting import changes, chart_canonical
 from ledger_server.domain.charts import Chart, ChartAsset, Family, ParameterType, chart_of
 from ledger_server.domain.decisions import Draft
-from ledger_server.domain.refusals import ValidationFailed
+from ledger_server.domain.refusals import ChartConflict, ValidationFailed
 from ledger_server.store.chart_rows import chart_from, chart_json
 
 TELLERS = (
@@ -75,6 +75,24 @@ def test_families_that_do_not_say_so_may_exclude_zero(paper: PaperBooks) -> None
 
     paper.recorded(chart_draft(chart(FREE), 1))
     assert paper.recorded(change_draft("owed:ann", 1, limits={"USD": Limit(5, None)}))
+
+
+def test_a_limit_that_stands_and_excludes_zero_contradicts_a_chart(paper: PaperBooks) -> None:
+    paper.recorded(chart_draft(chart(FREE), 1))
+    paper.recorded(change_draft("owed:ann", 1, limits={"EUR": Limit(None, 5), "USD": Limit(5, None)}))
+    paper.recorded(account_draft("owed:bob", AccountType.ASSET))
+    paper.recorded(change_draft("owed:bob", 1, limits={"USD": Limit(None, -1)}))
+    paper.recorded(close_draft("owed:bob", 2))
+
+    (refusal,) = paper.decide(chart_draft(chart(OWED), 2))
+
+    assert isinstance(refusal, ChartConflict)
+    # Limits of what is closed bind nothing.
+    assert [(one.field, one.description) for one in refusal.violations] == [
+        ("accounts['owed:ann']", "has limits in USD that exclude zero, which 'owed:{who}' may not have")
+    ]
+    paper.recorded(change_draft("owed:ann", 2, limits={}))
+    assert paper.recorded(chart_draft(chart(OWED), 2))
 
 
 def test_limits_of_the_family_itself_include_zero() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
-from oracle.accounts import OPEN
+from oracle.accounts import CLOSED, OPEN
 from oracle.forms import ABSENT, Fields, Refused, judge, refuse
 from oracle.reference import Reference
 
@@ -98,7 +98,9 @@ class Charted(Reference):
         if family is None or family["type"] != account["type"]:
             return False
         used = {line["entry"]["asset"] for line in self.lines(book, account["name"], "")}
-        return not family["assets"] or used <= set(family["assets"])
+        is_around_zero = account["status"] == CLOSED or not any(map(past_zero, account["limits"]))
+        within = not family["assets"] or used <= set(family["assets"])
+        return within and (is_around_zero or not family["limits_include_zero"])
 
     def open_account(self, book: Fields, draft: Fields) -> Fields:
         chart, name = self.chart(book), draft["name"]

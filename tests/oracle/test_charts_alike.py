@@ -28,6 +28,7 @@ EVERYBODY, SALE = (
     {"name": "*", "idempotency": 2},
     {"name": "sale", "idempotency": 1, "required_metadata": ["n"]},
 )
+MASK: Fields = {"update_mask": {"paths": ["limits"]}}
 NUMBERED = {"name": "bill", "idempotency": 2, "numbering": {"name": "bills", "per": "users:{any}"}}
 
 
@@ -179,8 +180,7 @@ def test_limits_that_include_zero_are_alike(cluster: Cluster) -> None:
         return [{"asset": "USD", **bounds}]
 
     def update(given: list[Fields], version: int) -> Step:
-        mask = {"paths": ["limits"]}
-        return asked("UpdateAccount", name="users:1", version=version, limits=given, update_mask=mask)
+        return asked("UpdateAccount", name="users:1", version=version, limits=given, **MASK)
 
     def opened(name: str, **bounds: str) -> Fields:
         return {"name": name, "type": 2, "limits": limits(**bounds)}
@@ -207,10 +207,21 @@ def test_limits_that_include_zero_are_alike(cluster: Cluster) -> None:
             # The same family without the word.
             chart(CASH, SALES, CARD, USERS, version=1),
             update(limits(balance_max="-1"), 3),
+            chart(CASH, SALES, CARD, around, version=2),
+            asked("FreezeAccount", name="users:1", version=4),
+            chart(CASH, SALES, CARD, around, version=2, validate_only=True),
+            update([], 5),
+            chart(CASH, SALES, CARD, around, version=2),
             asked("GetAccount", name="users:1"),
+            # Limits of what is closed bind nothing.
+            asked("UpdateAccount", name="card", version=1, limits=limits(balance_max="-1"), **MASK),
+            chart(CASH, SALES, {**CARD, "limits_include_zero": True}, around, version=3),
+            asked("CloseAccount", name="card", version=2),
+            chart(CASH, SALES, {**CARD, "limits_include_zero": True}, around, version=3),
         ],
     )
 
+    assert drive.met["CHART_CONFLICT"] == 3
     assert drive.met["VALIDATION_FAILED"] == 7
     assert drive.met["OK"] > 8
 

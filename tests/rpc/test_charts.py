@@ -282,6 +282,27 @@ def test_a_chart_that_the_books_contradict_is_refused_with_the_offenders(teller:
     teller.apply_chart(pb.Chart(families=[cash, other, sales, wallet]))
 
 
+def test_a_limit_that_stands_and_excludes_zero_is_an_offender(teller: Teller) -> None:
+    teller.create_asset("EUR", 2)
+    limits = [nouns.BalanceLimit(asset=asset, balance_max="-1") for asset in ("EUR", "USD")]
+    for name in ("cash", "other", "wallet"):
+        teller.update(name, limits=limits)
+    teller.update("other", 2, limits=[nouns.BalanceLimit(asset="USD", balance_min="-1", balance_max="0")])
+    cash, other, sales, wallet = (
+        family(one.pattern, one.type, limits_include_zero=one.pattern != "wallet") for one in TELLERS
+    )
+    asked = pb.Chart(families=[cash, other, sales, wallet])
+
+    refusal = told(lambda: teller.apply_chart(asked))
+
+    assert refusal.reason == "CHART_CONFLICT"
+    assert refusal.violations == [
+        ("accounts['cash']", "has limits in EUR, USD that exclude zero, which 'cash' may not have")
+    ]
+    teller.change("Close", "cash", 2)
+    assert teller.apply_chart(asked).chart.version == 1
+
+
 def test_a_family_that_has_accounts_cannot_be_removed(teller: Teller) -> None:
     teller.apply_chart(chart(USERS))
     teller.apply_chart(chart(), 1)

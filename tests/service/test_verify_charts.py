@@ -59,6 +59,24 @@ def test_an_account_with_limits_that_a_later_chart_does_not_allow_is_proven(
     assert isinstance(proven(shared_database, teller.ledger), Proof)
 
 
+def test_a_chart_is_compared_with_the_limits_that_stood_before_it(
+    teller: Teller, shared_database: Database
+) -> None:
+    for name in ("cash", "other"):
+        teller.update(name, limits=[BalanceLimit(asset="USD", balance_max="-1")])
+    teller.update("cash", 2, limits=[BalanceLimit(asset="USD", balance_max="0")])
+    teller.change("Close", "other", 2)
+    families = [family(one.pattern, one.type, limits_include_zero=True) for one in TELLERS]
+    teller.apply_chart(Chart(families=families))
+    applied = teller.head()
+    assert isinstance(proven(shared_database, teller.ledger), Proof)
+    teller.apply_chart(Chart(families=TELLERS), 1)
+    teller.update("cash", 3, limits=[BalanceLimit(asset="USD", balance_max="-1")])
+
+    assert isinstance(proven(shared_database, teller.ledger), Proof)
+    assert teller.head() == applied + 2
+
+
 EDITS: list[tuple[str, str, int]] = [
     ("charts", "version = 3", CHART),
     ("charts", "created_by = 'mallory'", CHART),

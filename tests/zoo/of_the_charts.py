@@ -85,6 +85,18 @@ ANIMALS = (
         ),
     ),
     Animal(
+        "chart over limits of the first day",
+        "A limit that was corrected long ago keeps the chart out, and one that was broken since does not.",
+        (
+            Plant(
+                "ledger_server/store/sql/lane.sql",
+                "    order by version desc\n    limit 1\n) as standing\n",
+                "    order by version\n    limit 1\n) as standing\n",
+            ),
+        ),
+        ("tests/rpc/test_charts.py::test_a_limit_that_stands_and_excludes_zero_is_an_offender",),
+    ),
+    Animal(
         "numbers remembered past another server",
         "Two tills of one shop print the same receipt number, or the second one cannot sell.",
         (Plant("ledger_server/store/books.py", "        known.series.clear()\n", ""),),

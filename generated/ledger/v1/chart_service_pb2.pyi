@@ -130,8 +130,8 @@ class AccountFamily(_message.Message):
     limits_include_zero: _builtins.bool
     """Whether zero lies within every limit of its accounts: balance_min at or
     below it, balance_max at or above. Limits that exclude it are refused with
-    VALIDATION_FAILED; what stood before the chart stays. Where it is false only
-    those of a new account are refused.
+    VALIDATION_FAILED, and an account that is not closed and has one contradicts
+    the chart. Where it is false only those of a new account are refused.
     """
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _template_pb2.ParameterType.ValueType]:
