@@ -22,7 +22,7 @@ from ledger_server.domain.books import Books
 from ledger_server.domain.charts import Chart, ChartDraft
 from ledger_server.domain.decisions import Decision, Draft, Moment, Recorded
 from ledger_server.domain.members import MemberDraft, Role
-from ledger_server.domain.misfits import NO_MISFITS, AccountUse, misfits
+from ledger_server.domain.misfits import NO_MISFITS, AccountUse, misfits, use_of
 from ledger_server.domain.parameters import Parameters
 from ledger_server.domain.posting import decide
 from ledger_server.domain.transactions import (
@@ -185,9 +185,8 @@ class PaperBooks:
         """Every account with the assets that it has moved in."""
         known = [version for version in self.books.accounts.values() if version is not None]
         return [
-            AccountUse(
-                version.account.name,
-                version.account.type,
+            use_of(
+                version,
                 {
                     entry.asset.code
                     for recorded in self.books.transactions.values()

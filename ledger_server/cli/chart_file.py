@@ -8,6 +8,7 @@
         type: LIABILITY
         assets: [USD]
         balance_min: 0
+        limits_include_zero: true
         opens_on_first_posting: true
     kinds:
       bonus: {idempotency: REQUIRED, required_metadata: [reason], role: ACCOUNTANT}
@@ -125,9 +126,8 @@ def _asset(code: str, value: Node, at: Node) -> ChartAsset:
 
 def _family(pattern: str, value: Node, at: Node) -> AccountFamily:
     where = f"family {pattern!r}"
-    fields = nodes.fields(
-        value, where, "parameters", "type", "assets", *_BOUNDS, "opens_on_first_posting", "description"
-    )
+    words = ("opens_on_first_posting", "limits_include_zero")
+    fields = nodes.fields(value, where, "parameters", "type", "assets", *_BOUNDS, *words, "description")
     if "type" not in fields:
         raise nodes.fault_at(at, f"{where} needs a type")
     assets = [nodes.text(one, "an asset") for one in nodes.listed(fields.get("assets"), "assets")]
@@ -141,7 +141,7 @@ def _family(pattern: str, value: Node, at: Node) -> AccountFamily:
         type=nodes.enum(fields["type"], "type", AccountType, "ACCOUNT_TYPE_"),
         assets=assets,
         limits=limits.values(),
-        opens_on_first_posting=nodes.truth(fields.get("opens_on_first_posting"), "opens_on_first_posting"),
+        **{word: nodes.truth(fields.get(word), word) for word in words},
         description=nodes.text(fields["description"], "description") if "description" in fields else "",
     )
 

@@ -91,6 +91,12 @@ class Limit(NamedTuple):
     balance_min: int | None
     balance_max: int | None
 
+    def bound_past_zero(self) -> str:
+        """The name of the bound that keeps zero out; empty where zero lies within both."""
+        if (self.balance_min or 0) > 0:
+            return "balance_min"
+        return "balance_max" if (self.balance_max or 0) < 0 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountVersion:

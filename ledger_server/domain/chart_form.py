@@ -136,7 +136,7 @@ def limit_fault(limit: Limit) -> str | None:
         return "must give balance_min, balance_max or both"
     if low is not None and high is not None and low > high:
         return f"balance_min {low} is above balance_max {high}"
-    if (low or 0) > 0 or (high or 0) < 0:
+    if limit.bound_past_zero():
         return "excludes zero, where a new account stands"
     return None
 

@@ -29,6 +29,8 @@ from ledger_server.domain.refusals import ChartConflict, Refusal, VersionMismatc
 from ledger_server.domain.sets import AccountSet
 from ledger_server.domain.templates import Template
 
+# What a family says of its accounts.
+_OPENS_ON_FIRST_POSTING, _LIMITS_INCLUDE_ZERO = 1, 2
 # What a kind's bytes go on with.
 _NUMBERED, _ASKS_FOR_A_ROLE = 1, 2
 
@@ -123,11 +125,13 @@ def chart_canonical(record_time: int, created_by: str, version: int, chart: Char
 
 def _family_frame(family: Family) -> bytes:
     parameters = sorted(family.parameters.items(), key=lambda parameter: parameter[0].encode())
+    flags = _OPENS_ON_FIRST_POSTING if family.opens_on_first_posting else 0
+    flags |= _LIMITS_INCLUDE_ZERO if family.limits_include_zero else 0
     return b"".join(
         (
             chain.framed(family.pattern),
             chain.frames(chain.framed(name) + bytes((kind,)) for name, kind in parameters),
-            bytes((family.type, family.opens_on_first_posting)),
+            bytes((family.type, flags)),
             chain.frames(map(chain.framed, family.assets)),
             chain.limits_frame((code, *limit) for code, limit in family.limits.items()),
             chain.framed(family.description),

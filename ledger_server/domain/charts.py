@@ -62,7 +62,8 @@ class Family:
 
     A pattern is an account's path in which whole segments may be parameters
     (`2000:{user_id}`); `parameters` has the type of each. No assets: every asset. Limits
-    are those that an account gets which is opened by its first posting.
+    are those that an account gets which is opened by its first posting. Where
+    `limits_include_zero`, an account has none that excludes zero, later ones neither.
     """
 
     pattern: str
@@ -72,6 +73,7 @@ class Family:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     opens_on_first_posting: bool = False
     description: str = ""
+    limits_include_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ judged: they mirror what was right when it was recorded, and take no number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ledger_server.domain.accounts import AccountDraft
+from ledger_server.domain.accounts import AccountDraft, Limit
 from ledger_server.domain.charts import WILDCARD, Chart, ChartVersion, Family, Idempotency, Kind, Numbering
 from ledger_server.domain.expanders import Expanders
 from ledger_server.domain.families import Families, parameter_name
@@ -107,10 +107,7 @@ def kind_refusal(draft: PostDraft, rules: Rules) -> Refusal | None:
         for key in kind.required_metadata
         if not draft.metadata.get(key)
     ]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    return ValidationFailed(
-        f"{violations[0].field}: {violations[0].description}{more}", violations=tuple(violations)
-    )
+    return _invalid(violations)
 
 
 def series_of(draft: PostDraft, rules: Rules) -> str | Refusal:
@@ -152,18 +149,45 @@ def account_refusal(draft: AccountDraft, rules: Rules) -> Refusal | None:
     return limits_refusal("account.limits", draft.name, draft.limits, rules)
 
 
-def limits_refusal(field: str, account: str, limits: Iterable[str], rules: Rules) -> Refusal | None:
-    """Judges the assets in which an account is to have limits: those of its family, where it has one."""
+def limits_refusal(
+    field: str, account: str, limits: Mapping[str, Limit], rules: Rules
+) -> ValidationFailed | None:
+    """Judges the limits that an account is to have by its family, where it has one: their assets, and zero.
+
+    The limits are in the order in which they were asked for.
+    """
     family = rules.family_of(account)
-    foreign = [code for code in limits if family is not None and family.assets and code not in family.assets]
-    if family is None or not foreign:
+    if family is None:
         return None
-    fault = f"{account!r} belongs to {family.pattern!r}, which may not have {foreign[0]}"
-    return _account_fault(field, fault)
+    foreign = [code for code in limits if family.assets and code not in family.assets]
+    if foreign:
+        fault = f"{account!r} belongs to {family.pattern!r}, which may not have {foreign[0]}"
+        return _account_fault(field, fault)
+    if not family.limits_include_zero:
+        return None
+    return _invalid(
+        Violation(
+            f"{field}[{index}].{bound}",
+            f"excludes zero; {account!r} belongs to {family.pattern!r}, whose limits include it",
+        )
+        for index, limit in enumerate(limits.values())
+        if (bound := limit.bound_past_zero())
+    )
 
 
-def _account_fault(field: str, fault: str) -> ValidationFailed:
-    return ValidationFailed(f"{field}: {fault}", violations=(Violation(field, fault),))
+def _account_fault(field: str, fault: str) -> ValidationFailed | None:
+    return _invalid([Violation(field, fault)])
+
+
+def _invalid(found: Iterable[Violation]) -> ValidationFailed | None:
+    """The refusal for all of these; None for none."""
+    violations = tuple(found)
+    if not violations:
+        return None
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return ValidationFailed(
+        f"{violations[0].field}: {violations[0].description}{more}", violations=violations
+    )
 
 
 def asset_refusal(line: EntryDraft, family: Family) -> AssetMismatch | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from ledger_server.domain.accounts import AccountType
+from ledger_server.domain.accounts import AccountStatus, AccountType, AccountVersion
 from ledger_server.domain.charts import Chart
 from ledger_server.domain.families import Families
 
@@ -24,11 +24,22 @@ NO_MISFITS = Misfits(0, ())
 
 
 class AccountUse(NamedTuple):
-    """An account, and the assets that it has entries in."""
+    """An account: the assets that it has entries in, and those of its limits that exclude zero.
+
+    Limits of a closed account bind nothing.
+    """
 
     name: str
     type: AccountType
     assets: Collection[str]
+    past_zero: Collection[str]
+
+
+def use_of(standing: AccountVersion, assets: Collection[str]) -> AccountUse:
+    """An account as it stands, with the assets that it has entries in."""
+    is_closed = standing.status is AccountStatus.CLOSED
+    past_zero = [code for code, limit in standing.limits.items() if limit.bound_past_zero() and not is_closed]
+    return AccountUse(standing.account.name, standing.account.type, assets, past_zero)
 
 
 def needs_accounts(chart: Chart, newest: Chart) -> bool:
@@ -60,4 +71,7 @@ def _misfit(families: Families, account: AccountUse) -> str | None:
     foreign = sorted(set(account.assets) - set(family.assets)) if family.assets else []
     if foreign:
         return f"has entries in {', '.join(foreign[:10])}, which {family.pattern!r} may not have"
+    if family.limits_include_zero and account.past_zero:
+        codes = ", ".join(sorted(account.past_zero)[:10])
+        return f"has limits in {codes} that exclude zero, which {family.pattern!r} may not have"
     return None

@@ -49,7 +49,7 @@ def decide_account(draft: AccountDraft, books: Books, moment: Moment) -> Decisio
     for code, limit in draft.limits.items():
         if books.assets[code] is None:
             return AssetNotFound(f"no asset {code!r} in ledger {books.ledger!r}; create it first", asset=code)
-        if (limit.balance_min or 0) > 0 or (limit.balance_max or 0) < 0:
+        if limit.bound_past_zero():
             fault = "excludes zero, where a new account stands"
             return ValidationFailed(
                 f"the limit of {draft.name!r} in {code} {fault}",

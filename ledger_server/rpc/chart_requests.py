@@ -85,6 +85,7 @@ def _family(given: pb.AccountFamily, form: Form, field: str) -> Family:
         bounds,
         given.opens_on_first_posting,
         given.description,
+        given.limits_include_zero,
     )
 
 

@@ -58,6 +58,7 @@ def _family(family: Family) -> pb.AccountFamily:
         limits=responses.limits(family.limits),
         opens_on_first_posting=family.opens_on_first_posting,
         description=family.description,
+        limits_include_zero=family.limits_include_zero,
     )
 
 

@@ -210,8 +210,8 @@ class Replay:
         limits = limits_of(stored, self._assets)
         metadata = metadata_of(stored.metadata)
         self._chain(stored, account_canonical_of(stored, limits, metadata))
-        self._books.accounts.setdefault(stored.name, None)
-        record = self._decided(stored, stored.salt, account_draft_of(stored, limits, metadata))
+        known = self._books.accounts.setdefault(stored.name, None)
+        record = self._decided(stored, stored.salt, account_draft_of(stored, limits, metadata, known))
         assert isinstance(record, AccountVersion)
         account = record.account
         if account.account_id != stored.account_id:
@@ -236,7 +236,8 @@ class Replay:
         self._chain(stored, chart_canonical_of(stored, draft.chart))
         for asset in draft.chart.assets:
             books.assets.setdefault(asset.code, None)
-        books.misfits = misfits_of(draft.chart, books.rules, self._accounts, self._totals, self._assets)
+        standing = [version for version in books.accounts.values() if version is not None]
+        books.misfits = misfits_of(draft.chart, books.rules, standing, self._totals, self._assets)
         record = self._decided(stored, b"", draft)
         assert isinstance(record, ChartVersion)
         compare_chart(stored, record)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ledger_server.domain import chain
-from ledger_server.domain.accounts import Account, Asset
+from ledger_server.domain.accounts import AccountVersion, Asset
 from ledger_server.domain.chart_form import chart_faults
 from ledger_server.domain.charting import chart_canonical
 from ledger_server.domain.charts import NO_CHART, Chart, ChartDraft, ChartVersion
 from ledger_server.domain.families import expressions_by_type
 from ledger_server.domain.governing import Rules
-from ledger_server.domain.misfits import NO_MISFITS, AccountUse, Misfits, misfits, needs_accounts
+from ledger_server.domain.misfits import NO_MISFITS, Misfits, misfits, needs_accounts, use_of
 from ledger_server.domain.transactions import Transaction
 from ledger_server.service.bad_records import BadRecord
 from ledger_server.service.replayed_templates import template_frame_of
@@ -46,7 +46,7 @@ def compare_chart(stored: StoredChart, record: ChartVersion) -> None:
 def misfits_of(
     chart: Chart,
     rules: Rules | None,
-    accounts: Mapping[int, Account],
+    accounts: Iterable[AccountVersion],
     places: Iterable[tuple[int, int]],
     assets: Mapping[int, Asset],
 ) -> Misfits:
@@ -56,8 +56,7 @@ def misfits_of(
     used: dict[int, list[str]] = {}
     for account_id, asset_id in places:
         used.setdefault(account_id, []).append(assets[asset_id].code)
-    uses = (AccountUse(one.name, one.type, used.get(account_id, ())) for account_id, one in accounts.items())
-    return misfits(chart, uses)
+    return misfits(chart, (use_of(one, used.get(one.account.account_id, ())) for one in accounts))
 
 
 def required_metadata(kind: str, rules: Rules | None) -> dict[str, str]:

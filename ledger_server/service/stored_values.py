@@ -17,6 +17,7 @@ from ledger_server.domain.accounts import (
     AccountDraft,
     AccountStatus,
     AccountType,
+    AccountVersion,
     Asset,
     Limit,
 )
@@ -114,16 +115,23 @@ def origin_of(
 
 
 def account_draft_of(
-    stored: StoredAccount, limits: Mapping[str, Limit], metadata: Mapping[str, str] | None
+    stored: StoredAccount,
+    limits: Mapping[str, Limit],
+    metadata: Mapping[str, str] | None,
+    known: AccountVersion | None,
 ) -> AccountDraft | AccountChangeDraft:
-    """What was asked for: to open the account, or to change the version before, as a whole."""
+    """What was asked for: to open the account, or to change the version before.
+
+    Limits that stay were not asked for: the chart of that moment may not allow new ones like them.
+    """
     status = AccountStatus(stored.status)
     if stored.details_digest is not None:
         # What was redacted stands for itself: no caller can give such a key.
         metadata = {"": stored.details_digest.hex()}
     if stored.version > 1:
         before = stored.version - 1
-        return AccountChangeDraft(stored.name, before, stored.created_by, limits, metadata or {}, status)
+        asked = limits if known is None or dict(known.limits) != dict(limits) else None
+        return AccountChangeDraft(stored.name, before, stored.created_by, asked, metadata or {}, status)
     if status is not AccountStatus.OPEN:
         raise ValueError(f"opened with status {stored.status}")
     return AccountDraft(stored.name, AccountType(stored.type), limits, metadata or {}, stored.created_by)

@@ -58,7 +58,7 @@ def _account_uses(trip: RoundTrip, ledger_id: int) -> Iterator[AccountUse]:
         found = Asking(trip, ledger_id)(_SQL.account_uses, after=after, count=_ACCOUNTS_AT_ONCE)
         trip.go()
         page = found.rows()
-        yield from (AccountUse(name, AccountType(kind), codes) for _, name, kind, codes in page)
+        yield from (AccountUse(name, AccountType(kind), *codes) for _, name, kind, *codes in page)
         if len(page) < _ACCOUNTS_AT_ONCE:
             return
         after = page[-1][0]

@@ -70,6 +70,7 @@ def _family_json(family: Family) -> dict[str, Any]:
         },
         "opens_on_first_posting": family.opens_on_first_posting,
         "description": family.description,
+        "limits_include_zero": family.limits_include_zero,
     }
 
 
@@ -85,6 +86,7 @@ def _family(content: Mapping[str, Any]) -> Family:
         },
         bool(content["opens_on_first_posting"]),
         content["description"],
+        bool(content.get("limits_include_zero")),
     )
 
 

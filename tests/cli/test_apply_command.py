@@ -224,7 +224,7 @@ FAULTS = {
     "assets:\n  USD: {}": "line 2: asset 'USD' needs a scale",
     "assets:\n  USD: {scale: 2.5}": "line 2: scale must be a whole number, not '2.5'",
     "families:\n  a: {typ: ASSET}": "line 2: family 'a' has no field 'typ'; it has parameters, type, assets,"
-    " balance_min, balance_max, opens_on_first_posting, description",
+    " balance_min, balance_max, opens_on_first_posting, limits_include_zero, description",
     "families:\n  a: {}": "line 2: family 'a' needs a type",
     "families:\n  a: {type: MONEY}": "line 2: type must be one of ASSET, LIABILITY, EQUITY, REVENUE, EXPENSE,"
     " not 'MONEY'",
@@ -232,6 +232,8 @@ FAULTS = {
     " needs its assets, or one bound by asset",
     "families:\n  a: {type: ASSET, opens_on_first_posting: yes}": "line 2: opens_on_first_posting"
     " must be true or false, not 'yes'",
+    "families:\n  a: {type: ASSET, limits_include_zero: 1}": "line 2: limits_include_zero"
+    " must be true or false, not '1'",
     "kinds:\n  k: {numbering: {per: a}}": "line 2: numbering needs a name",
     "kinds:\n  k: {role: BOSS}": "line 2: role must be one of READER, POSTER, REVERSER, FORCE_REVERSER,"
     " ACCOUNTANT, AUDITOR, TENANT_ADMIN, not 'BOSS'",

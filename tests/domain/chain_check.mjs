@@ -56,7 +56,7 @@ const family = (given) => [
     .sort(bytewise(([name]) => name))
     .flatMap(([name, type]) => [text(name), number(type, 1)]),
   number(given.type, 1),
-  number(given.opens_on_first_posting ? 1 : 0, 1),
+  number((given.opens_on_first_posting ? 1 : 0) + (given.limits_include_zero ? 2 : 0), 1),
   ...texts(given.assets),
   ...limits(
     Object.entries(given.limits).map(([asset, [balance_min, balance_max]]) => ({ asset, balance_min, balance_max })),

@@ -45,6 +45,7 @@ FROZEN = {
     "chain_vectors_members.json": "2db2af22181b52b3c0abf666714c5f90f364cb80ee59467aa97800876de75100",
     "chain_vectors_accounts.json": "2181b9679231f3139aa69ef0e60c00492c19b5a12af562d95091d4d8af823acb",
     "chain_vectors_templates.json": "d288d2927e689d0c698c5f5197308eb7b1e1c93fb883b5c3aa081de56e4cbe91",
+    "chain_vectors_families.json": "043bb97a22984a72c17e0331a4d37cee6647bb9877f8b26efae52e1bc56fe56c",
     "chain_vectors_roles.json": "5e38ac8481d454ec4cd3720ce7dd0d3f4c0a480f0ec7189304ed238fcdee6dbb",
     "chain_vectors_charts.json": "637768c15e55f3e4dfc72053f5b47b70e5716c52bb194e7a5017ede46ffd9bc3",
 }
@@ -147,7 +148,8 @@ def chart(given: dict[str, Any]) -> bytes:
         answer += text(family["pattern"]) + number(len(family["parameters"]), 4)
         for name in sorted(family["parameters"], key=lambda name: name.encode()):
             answer += text(name) + number(family["parameters"][name], 1)
-        answer += number(family["type"], 1) + number(int(family["opens_on_first_posting"]), 1)
+        flags = family["opens_on_first_posting"] + 2 * family.get("limits_include_zero", False)
+        answer += number(family["type"], 1) + number(flags, 1)
         answer += texts(family["assets"])
         bounds = [
             {"asset": code, "balance_min": low, "balance_max": high}
@@ -344,6 +346,14 @@ def test_the_vectors_reach_every_layout() -> None:
         (False, True),
         (True, True),
     }
+    families = [family for record in records if "chart" in record for family in record["chart"]["families"]]
+    words = ("opens_on_first_posting", "limits_include_zero")
+    assert {tuple(bool(family.get(word)) for word in words) for family in families} == {
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
+    }
     kinds = {"ledger", "asset", "account", "transaction", "member", "chart"}
     assert {record["record"] for record in records} == kinds
     assert {bool(record.get("account_prefixes")) for record in records if record.get("roles")} == {
@@ -522,6 +532,7 @@ CHART = chart_pb.Chart(
             assets=["USD", "PT"],
             limits=[nouns.BalanceLimit(asset="USD", balance_min="0", balance_max="900")],
             opens_on_first_posting=True,
+            limits_include_zero=True,
             description="wer ✓",
         ),
     ],

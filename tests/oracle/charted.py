@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
 
-from oracle.accounts import OPEN
+from oracle.accounts import CLOSED, OPEN
 from oracle.forms import ABSENT, Fields, Refused, judge, refuse
 from oracle.reference import Reference
 
@@ -20,6 +20,7 @@ SHAPES = {
     3: r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?",
 }
 FAMILY = {"parameters": {}, "assets": [], "limits": [], "opens_on_first_posting": False, "description": ""}
+FAMILY |= {"limits_include_zero": False}
 KIND = {"required_metadata": [], "numbering": None, "role": 0}
 MEMBERS = ("accounts", "prefixes", "sets")
 # What the parts of each list are called.
@@ -96,7 +97,9 @@ class Charted(Reference):
         family = family_of(chart, account["name"])
         if family is None or family["type"] != account["type"]:
             return False
-        return not family["assets"] or self.used(book, account["name"]) <= set(family["assets"])
+        is_around_zero = account["status"] == CLOSED or not any(map(past_zero, account["limits"]))
+        within = not family["assets"] or self.used(book, account["name"]) <= set(family["assets"])
+        return within and (is_around_zero or not family["limits_include_zero"])
 
     def used(self, book: Fields, account: str) -> set[str]:
         """The assets that an account has entries in."""
@@ -178,10 +181,13 @@ class Charted(Reference):
         return opened
 
     def judge_limits(self, book: Fields, account: str, limits: Iterable[Fields]) -> None:
-        """Limits in the assets of its family only, where it has one."""
+        """Limits in the assets of its family only, and around zero where it says so."""
         family = family_of(self.chart(book), account)
         foreign = family and family["assets"] and {one["asset"] for one in limits} - {*family["assets"]}
         refuse(foreign, "VALIDATION_FAILED", ("limits",))
+        if family and family["limits_include_zero"]:
+            wrong = [f"limits[{at}].{end}" for at, one in enumerate(limits) if (end := past_zero(one))]
+            refuse(wrong, "VALIDATION_FAILED", tuple(wrong))
 
     def before(self, book: Fields, kind: str, account: str) -> Fields:
         """Without what the post opens; what a family has and nobody opened is at zero."""
@@ -237,6 +243,12 @@ def whole_template(template: Fields) -> Fields:
 
 def ordered(limits: list[Fields]) -> list[Fields]:
     return sorted([BOUNDS | one for one in limits], key=itemgetter("asset"))
+
+
+def past_zero(limit: Fields) -> str:
+    """The bound that keeps zero out, if one does."""
+    low, high = (int(limit.get(end) or 0) for end in BOUNDS)
+    return "balance_min" * (low > 0) or "balance_max" * (high < 0)
 
 
 def changes(before: Fields, after: Fields) -> Fields:

@@ -30,6 +30,8 @@ CUSTOMERS = {
     "opens_on_first_posting": True,
 }
 ONE_ASSET = {**CUSTOMERS, "assets": ["USD"], "limits": [{"asset": "USD", "balance_min": "-50"}]}
+# What is drawn for accounts of it may exclude zero.
+AROUND_ZERO = {**CUSTOMERS, "limits_include_zero": True}
 EVERYBODY = {"name": "*", "idempotency": 2}
 SALE = {"name": "sale", "idempotency": 2, "numbering": {"name": "receipts"}}
 OF_CUSTOMERS = {**SALE, "numbering": {"name": "bills", "per": "customers:{any}"}}
@@ -61,6 +63,8 @@ def a_chart(random: Random, standing: int) -> Request:
     families: list[list[Fields]] = [
         [*STANDING, CUSTOMERS],
         [CUSTOMERS, *STANDING],
+        [*STANDING, AROUND_ZERO],
+        [*({**one, "limits_include_zero": True} for one in STANDING), AROUND_ZERO],
         [*STANDING, ONE_ASSET],
         [],
     ]

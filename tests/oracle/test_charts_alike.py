@@ -28,6 +28,7 @@ EVERYBODY, SALE = (
     {"name": "*", "idempotency": 2},
     {"name": "sale", "idempotency": 1, "required_metadata": ["n"]},
 )
+MASK: Fields = {"update_mask": {"paths": ["limits"]}}
 NUMBERED = {"name": "bill", "idempotency": 2, "numbering": {"name": "bills", "per": "users:{any}"}}
 
 
@@ -170,6 +171,59 @@ def test_accounts_of_families_change_alike(cluster: Cluster) -> None:
     for reason in ("VALIDATION_FAILED", "ACCOUNT_FROZEN", "ACCOUNT_ALREADY_EXISTS", "ACCOUNT_CLOSED"):
         assert drive.met[reason], reason
     assert drive.met["OK"] > 10
+
+
+def test_limits_that_include_zero_are_alike(cluster: Cluster) -> None:
+    around = {**USERS, "limits_include_zero": True}
+
+    def limits(**bounds: str) -> list[Fields]:
+        return [{"asset": "USD", **bounds}]
+
+    def update(given: list[Fields], version: int) -> Step:
+        return asked("UpdateAccount", name="users:1", version=version, limits=given, **MASK)
+
+    def opened(name: str, **bounds: str) -> Fields:
+        return {"name": name, "type": 2, "limits": limits(**bounds)}
+
+    drive = play(
+        cluster,
+        [
+            *BOOKS,
+            chart(CASH, SALES, CARD, around),
+            asked("GetChart"),
+            asked("CreateAccount", account=opened("users:1", balance_max="-1")),
+            asked("CreateAccount", account=opened("users:1", balance_max="0")),
+            asked(
+                "BatchCreateAccounts",
+                accounts=[opened("users:2", balance_max="5"), opened("users:3", balance_min="5")],
+            ),
+            asked("PostBatch", operations=[{"open_account": opened("users:2", balance_max="-1")}], view=2),
+            update(limits(balance_max="-1"), 1),
+            update(limits(balance_min="1"), 1),
+            update([{"asset": "XAU", "balance_max": "-1"}], 1),
+            update(limits(balance_min="-7", balance_max="-3"), 1),
+            update(limits(balance_min="0", balance_max="0"), 1),
+            update(limits(balance_max="7"), 2),
+            # The same family without the word.
+            chart(CASH, SALES, CARD, USERS, version=1),
+            update(limits(balance_max="-1"), 3),
+            chart(CASH, SALES, CARD, around, version=2),
+            asked("FreezeAccount", name="users:1", version=4),
+            chart(CASH, SALES, CARD, around, version=2, validate_only=True),
+            update([], 5),
+            chart(CASH, SALES, CARD, around, version=2),
+            asked("GetAccount", name="users:1"),
+            # Limits of what is closed bind nothing.
+            asked("UpdateAccount", name="card", version=1, limits=limits(balance_max="-1"), **MASK),
+            chart(CASH, SALES, {**CARD, "limits_include_zero": True}, around, version=3),
+            asked("CloseAccount", name="card", version=2),
+            chart(CASH, SALES, {**CARD, "limits_include_zero": True}, around, version=3),
+        ],
+    )
+
+    assert drive.met["CHART_CONFLICT"] == 3
+    assert drive.met["VALIDATION_FAILED"] == 7
+    assert drive.met["OK"] > 8
 
 
 def test_sums_of_balances_are_alike(cluster: Cluster) -> None:

@@ -31,7 +31,7 @@ from ledger.v1 import chart_service_pb2 as pb
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as ledger_pb
 from society import Society, society
-from statuses import told
+from statuses import told, told_by
 
 from ledger_server.domain.members import Role
 
@@ -85,6 +85,7 @@ def test_every_field_of_a_chart_comes_back(teller: Teller) -> None:
             nouns.BalanceLimit(asset="USD", balance_min="-5", balance_max="0"),
         ],
         opens_on_first_posting=True,
+        limits_include_zero=True,
         description="d ✓",
     )
     asked = chart(full, kinds=(kind("k", NONE, "s", "u:{any}", required_metadata=["a", "b"]),))
@@ -281,6 +282,27 @@ def test_a_chart_that_the_books_contradict_is_refused_with_the_offenders(teller:
     teller.apply_chart(pb.Chart(families=[cash, other, sales, wallet]))
 
 
+def test_a_limit_that_stands_and_excludes_zero_is_an_offender(teller: Teller) -> None:
+    teller.create_asset("EUR", 2)
+    limits = [nouns.BalanceLimit(asset=asset, balance_max="-1") for asset in ("EUR", "USD")]
+    for name in ("cash", "other", "wallet"):
+        teller.update(name, limits=limits)
+    teller.update("other", 2, limits=[nouns.BalanceLimit(asset="USD", balance_min="-1", balance_max="0")])
+    cash, other, sales, wallet = (
+        family(one.pattern, one.type, limits_include_zero=one.pattern != "wallet") for one in TELLERS
+    )
+    asked = pb.Chart(families=[cash, other, sales, wallet])
+
+    refusal = told(lambda: teller.apply_chart(asked))
+
+    assert refusal.reason == "CHART_CONFLICT"
+    assert refusal.violations == [
+        ("accounts['cash']", "has limits in EUR, USD that exclude zero, which 'cash' may not have")
+    ]
+    teller.change("Close", "cash", 2)
+    assert teller.apply_chart(asked).chart.version == 1
+
+
 def test_a_family_that_has_accounts_cannot_be_removed(teller: Teller) -> None:
     teller.apply_chart(chart(USERS))
     teller.apply_chart(chart(), 1)
@@ -355,6 +377,44 @@ def test_an_account_of_a_family_that_nobody_opened_has_nothing(charted: Teller) 
         assert refusal_of(lambda unknown=unknown: charted.balance(unknown)).reason == "ACCOUNT_NOT_FOUND"
     request = accounts_pb.GetAccountRequest(ledger=charted.ledger, name=name)  # type: ignore[assignment]
     assert refusal_of(lambda: charted.server.accounts.GetAccount(request)).reason == "ACCOUNT_NOT_FOUND"  # type: ignore[arg-type]
+
+
+@pytest.mark.criterion("S001-6")
+def test_no_limit_of_a_family_that_says_so_excludes_zero(teller: Teller) -> None:
+    teller.apply_chart(chart(family("owed:{id}", ASSET, {"id": INT}, limits_include_zero=True)))
+
+    def draft(number: int, **bounds: str) -> accounts_pb.AccountDraft:
+        limit = nouns.BalanceLimit(asset="USD", **bounds)  # type: ignore[arg-type]
+        return accounts_pb.AccountDraft(name=f"owed:{number}", type=ASSET, limits=[limit])  # type: ignore[arg-type]
+
+    def create(given: accounts_pb.AccountDraft) -> accounts_pb.CreateAccountResponse:
+        request = accounts_pb.CreateAccountRequest(ledger=teller.ledger, account=given)
+        return teller.server.accounts.CreateAccount(request)
+
+    create(draft(1, balance_max="100"))
+    head = teller.head()
+
+    batch = accounts_pb.BatchCreateAccountsRequest(
+        ledger=teller.ledger, accounts=[draft(2, balance_max="5"), draft(3, balance_max="-1")]
+    )
+    below = [nouns.BalanceLimit(asset="USD", balance_max="-1")]
+    above = [nouns.BalanceLimit(asset="USD", balance_min="1")]
+    for call, fields in (
+        (lambda: create(draft(2, balance_max="-1")), ["account.limits[0]"]),
+        (lambda: teller.server.accounts.BatchCreateAccounts(batch), ["accounts[1].limits[0]"]),
+        (lambda: teller.update("owed:1", limits=below), ["limits[0].balance_max"]),
+        (lambda: teller.update("owed:1", limits=above), ["limits[0].balance_min"]),
+    ):
+        refusal = told(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        assert refusal.fields == fields
+
+    (opened,) = teller.batch([ledger_pb.Operation(open_account=draft(2, balance_max="-1"))])
+    assert told_by(opened.status).fields == ["limits[0]"]
+    assert teller.head() == head
+    assert teller.update("owed:1", limits=[nouns.BalanceLimit(asset="USD", balance_max="0")])
+    # Families that do not say so may have a balance that they must keep.
+    assert teller.update("cash", limits=above).account.version == 2
 
 
 REFUSALS: dict[str, tuple[Callable[[Teller], object], grpc.StatusCode, str]] = {

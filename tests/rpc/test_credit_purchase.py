@@ -153,7 +153,7 @@ def test_who_is_unknown_is_named(shop: Shop) -> None:
     assert all_of(shop) == before
 
 
-@pytest.mark.criterion("S001-8")
+@pytest.mark.criterion("S001-6", "S001-8")
 @pytest.mark.parametrize(
     ("items", "reason", "fields"),
     [
@@ -162,6 +162,7 @@ def test_who_is_unknown_is_named(shop: Shop) -> None:
         ((line("pen", -1, 5),), "VALIDATION_FAILED", ["template.items[0].parameters.quantity"]),
         ((line("pen", "1.5", 5),), "VALIDATION_FAILED", ["template.items[0].parameters.quantity"]),
         ((line("pen", 1, -5),), "AMOUNT_INVALID", ["template.items[0].parameters.price"]),
+        ((line("pen", 1, 0),), "AMOUNT_INVALID", ["template.items[0].parameters.price"]),
         ((line("pen", 1, "9" * 39),), "AMOUNT_INVALID", ["template.items[0].parameters.price"]),
         (
             (line("pen", 1, 5), line("pen", "", "")),
@@ -175,6 +176,7 @@ def test_who_is_unknown_is_named(shop: Shop) -> None:
         "less than none",
         "half a piece",
         "negative price",
+        "no price",
         "long price",
         "nothing said",
     ],
@@ -187,9 +189,30 @@ def test_a_malformed_order_is_refused_by_its_fields(
     refusal = told(partial(shop.buy, "ann", *items))
 
     assert (refusal.reason, sorted(refusal.fields)) == (reason, fields)
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert all_of(shop) == before
 
 
+@pytest.mark.criterion("S001-6")
+def test_a_credit_limit_is_never_below_zero(shop: Shop) -> None:
+    before = all_of(shop)
+    limit = nouns.BalanceLimit(asset="USD", balance_max="-1")
+
+    for call, field in (
+        (lambda: shop.add_customer("bob", -1), "account.limits[0]"),
+        (lambda: shop.update("customers:ann", 1, limits=[limit]), "limits[0].balance_max"),
+    ):
+        refusal = told(call)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        assert refusal.fields == [field]
+
+    assert all_of(shop) == before
+    limit.balance_max = "0"
+    shop.update("customers:ann", 1, limits=[limit])
+    assert refusal_of(lambda: shop.buy("ann", line("pen", 1, 1))).reason == "BALANCE_LIMIT_EXCEEDED"
+
+
+@pytest.mark.criterion("S001-6")
 def test_what_costs_nothing_leaves_the_stock_too(shop: Shop) -> None:
     gift = Item("free", {"gift": "ink", "pieces": "1"})
 

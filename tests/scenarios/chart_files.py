@@ -46,7 +46,7 @@ def family(pattern: str, said: Mapping[str, Any]) -> Fields:
         "type": TYPES[said["type"].upper()],
         "assets": assets,
         "limits": list(limits.values()),
-        "opens_on_first_posting": said.get("opens_on_first_posting") == "true",
+        **{word: said.get(word) == "true" for word in ("opens_on_first_posting", "limits_include_zero")},
         "description": said.get("description", ""),
     }
 

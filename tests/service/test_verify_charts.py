@@ -5,9 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 from callers import Teller, lines, unsound
-from charts import SALE, TILLS, USERS, chart, kind
+from charts import SALE, TELLERS, TILLS, USD, USERS, chart, family, kind
 from clusters import Database
-from ledger.v1.chart_service_pb2 import AccountSet
+from ledger.v1.chart_service_pb2 import AccountSet, Chart
+from ledger.v1.ledger_pb2 import BalanceLimit
 from tampered import proven, unchecked, undone
 
 from ledger_server.domain.chain import details_digest
@@ -42,6 +43,38 @@ def test_a_journal_with_charts_is_proven_whole(book: Teller, shared_database: Da
     assert isinstance(proof, Proof)
     assert proof.sequence == UNDONE
     assert unsound(shared_database.owner_url, book.ledger) == []
+
+
+def test_an_account_with_limits_that_a_later_chart_does_not_allow_is_proven(
+    teller: Teller, shared_database: Database
+) -> None:
+    teller.create_asset("EUR", 2)
+    teller.update("wallet", limits=[BalanceLimit(asset="EUR", balance_max="5")])
+    families = [*TELLERS[:3], family("wallet", assets=["USD"])]
+    teller.apply_chart(Chart(assets=[USD], families=families))
+
+    teller.update("wallet", 2, metadata={"a": "1"})
+    teller.change("Freeze", "wallet", 3)
+
+    assert isinstance(proven(shared_database, teller.ledger), Proof)
+
+
+def test_a_chart_is_compared_with_the_limits_that_stood_before_it(
+    teller: Teller, shared_database: Database
+) -> None:
+    for name in ("cash", "other"):
+        teller.update(name, limits=[BalanceLimit(asset="USD", balance_max="-1")])
+    teller.update("cash", 2, limits=[BalanceLimit(asset="USD", balance_max="0")])
+    teller.change("Close", "other", 2)
+    families = [family(one.pattern, one.type, limits_include_zero=True) for one in TELLERS]
+    teller.apply_chart(Chart(families=families))
+    applied = teller.head()
+    assert isinstance(proven(shared_database, teller.ledger), Proof)
+    teller.apply_chart(Chart(families=TELLERS), 1)
+    teller.update("cash", 3, limits=[BalanceLimit(asset="USD", balance_max="-1")])
+
+    assert isinstance(proven(shared_database, teller.ledger), Proof)
+    assert teller.head() == applied + 2
 
 
 EDITS: list[tuple[str, str, int]] = [

@@ -8,6 +8,7 @@ _POSTS = "tests/domain/test_charted_posts.py::"
 _FENCES = "tests/store/test_chart_fences.py::"
 _COMMITS = "tests/service/test_chart_commits.py::"
 _ROLES = "tests/domain/test_roles_of_kinds.py::"
+_LIMITS = "tests/domain/test_limits_of_families.py::"
 _VERIFY = "tests/service/test_verify_charts.py::"
 _MIGRATION = "ledger_server/store/migrations/0010_charts.sql"
 
@@ -67,6 +68,33 @@ ANIMALS = (
             ),
         ),
         (_ROLES + "test_a_role_is_a_difference_and_in_the_canonical_form",),
+    ),
+    Animal(
+        "credit limit below zero",
+        "A customer's limit is set to -100 by a slip, and no payment is enough to buy again.",
+        (
+            Plant(
+                "ledger_server/domain/governing.py",
+                "    if not family.limits_include_zero:\n",
+                "    if True:\n",
+            ),
+        ),
+        (
+            _LIMITS + "test_no_later_limit_of_such_a_family_excludes_zero",
+            "tests/rpc/test_charts.py::test_no_limit_of_a_family_that_says_so_excludes_zero",
+        ),
+    ),
+    Animal(
+        "chart over limits of the first day",
+        "A limit that was corrected long ago keeps the chart out, and one that was broken since does not.",
+        (
+            Plant(
+                "ledger_server/store/sql/lane.sql",
+                "    order by version desc\n    limit 1\n) as standing\n",
+                "    order by version\n    limit 1\n) as standing\n",
+            ),
+        ),
+        ("tests/rpc/test_charts.py::test_a_limit_that_stands_and_excludes_zero_is_an_offender",),
     ),
     Animal(
         "numbers remembered past another server",

@@ -28,7 +28,7 @@ from ledger.v1 import member_service_pb2 as ledger_dot_v1_dot_member__service__p
 from ledger.v1 import template_pb2 as ledger_dot_v1_dot_template__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dledger/v1/chart_service.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ledger/v1/ledger.proto\x1a\x1eledger/v1/member_service.proto\x1a\x18ledger/v1/template.proto\")\n\nChartAsset\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05scale\x18\x02 \x01(\x05\"\xbf\x02\n\rAccountFamily\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12<\n\nparameters\x18\x02 \x03(\x0b\x32(.ledger.v1.AccountFamily.ParametersEntry\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\x0e\n\x06\x61ssets\x18\x04 \x03(\t\x12\'\n\x06limits\x18\x05 \x03(\x0b\x32\x17.ledger.v1.BalanceLimit\x12\x1e\n\x16opens_on_first_posting\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x1aK\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.ledger.v1.ParameterType:\x02\x38\x01\"&\n\tNumbering\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03per\x18\x02 \x01(\t\"\xa8\x01\n\x04Kind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0bidempotency\x18\x02 \x01(\x0e\x32\x1a.ledger.v1.IdempotencyRule\x12\x19\n\x11required_metadata\x18\x03 \x03(\t\x12\'\n\tnumbering\x18\x04 \x01(\x0b\x32\x14.ledger.v1.Numbering\x12\x1d\n\x04role\x18\x05 \x01(\x0e\x32\x0f.ledger.v1.Role\"a\n\nAccountSet\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x03(\t\x12\x10\n\x08prefixes\x18\x03 \x03(\t\x12\x0c\n\x04sets\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\"\xc7\x01\n\x05\x43hart\x12%\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x15.ledger.v1.ChartAsset\x12*\n\x08\x66\x61milies\x18\x02 \x03(\x0b\x32\x18.ledger.v1.AccountFamily\x12\x1e\n\x05kinds\x18\x03 \x03(\x0b\x32\x0f.ledger.v1.Kind\x12&\n\ttemplates\x18\x04 \x03(\x0b\x32\x13.ledger.v1.Template\x12#\n\x04sets\x18\x05 \x03(\x0b\x32\x15.ledger.v1.AccountSet\"\xa5\x01\n\x0c\x43hartVersion\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x1f\n\x05\x63hart\x18\x02 \x01(\x0b\x32\x10.ledger.v1.Chart\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\"=\n\nDifference\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"\xd3\x01\n\x0c\x43hartChanges\x12%\n\x06\x61ssets\x18\x01 \x01(\x0b\x32\x15.ledger.v1.Difference\x12\'\n\x08\x66\x61milies\x18\x02 \x01(\x0b\x32\x15.ledger.v1.Difference\x12$\n\x05kinds\x18\x03 \x01(\x0b\x32\x15.ledger.v1.Difference\x12(\n\ttemplates\x18\x04 \x01(\x0b\x32\x15.ledger.v1.Difference\x12#\n\x04sets\x18\x05 \x01(\x0b\x32\x15.ledger.v1.Difference\"l\n\x11\x41pplyChartRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x1f\n\x05\x63hart\x18\x02 \x01(\x0b\x32\x10.ledger.v1.Chart\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"x\n\x12\x41pplyChartResponse\x12&\n\x05\x63hart\x18\x01 \x01(\x0b\x32\x17.ledger.v1.ChartVersion\x12(\n\x07\x63hanges\x18\x02 \x01(\x0b\x32\x17.ledger.v1.ChartChanges\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"H\n\x0fGetChartRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x14\n\x0cmin_sequence\x18\x03 \x01(\x03\"L\n\x10GetChartResponse\x12&\n\x05\x63hart\x18\x01 \x01(\x0b\x32\x17.ledger.v1.ChartVersion\x12\x10\n\x08sequence\x18\x02 \x01(\x03*\x8c\x01\n\x0fIdempotencyRule\x12 \n\x1cIDEMPOTENCY_RULE_UNSPECIFIED\x10\x00\x12\x1d\n\x19IDEMPOTENCY_RULE_REQUIRED\x10\x01\x12\x1d\n\x19IDEMPOTENCY_RULE_OPTIONAL\x10\x02\x12\x19\n\x15IDEMPOTENCY_RULE_NONE\x10\x03\x32\x9e\x01\n\x0c\x43hartService\x12I\n\nApplyChart\x12\x1c.ledger.v1.ApplyChartRequest\x1a\x1d.ledger.v1.ApplyChartResponse\x12\x43\n\x08GetChart\x12\x1a.ledger.v1.GetChartRequest\x1a\x1b.ledger.v1.GetChartResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dledger/v1/chart_service.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ledger/v1/ledger.proto\x1a\x1eledger/v1/member_service.proto\x1a\x18ledger/v1/template.proto\")\n\nChartAsset\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05scale\x18\x02 \x01(\x05\"\xdc\x02\n\rAccountFamily\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12<\n\nparameters\x18\x02 \x03(\x0b\x32(.ledger.v1.AccountFamily.ParametersEntry\x12$\n\x04type\x18\x03 \x01(\x0e\x32\x16.ledger.v1.AccountType\x12\x0e\n\x06\x61ssets\x18\x04 \x03(\t\x12\'\n\x06limits\x18\x05 \x03(\x0b\x32\x17.ledger.v1.BalanceLimit\x12\x1e\n\x16opens_on_first_posting\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x1b\n\x13limits_include_zero\x18\x08 \x01(\x08\x1aK\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0e\x32\x18.ledger.v1.ParameterType:\x02\x38\x01\"&\n\tNumbering\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03per\x18\x02 \x01(\t\"\xa8\x01\n\x04Kind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0bidempotency\x18\x02 \x01(\x0e\x32\x1a.ledger.v1.IdempotencyRule\x12\x19\n\x11required_metadata\x18\x03 \x03(\t\x12\'\n\tnumbering\x18\x04 \x01(\x0b\x32\x14.ledger.v1.Numbering\x12\x1d\n\x04role\x18\x05 \x01(\x0e\x32\x0f.ledger.v1.Role\"a\n\nAccountSet\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x03(\t\x12\x10\n\x08prefixes\x18\x03 \x03(\t\x12\x0c\n\x04sets\x18\x04 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\"\xc7\x01\n\x05\x43hart\x12%\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x15.ledger.v1.ChartAsset\x12*\n\x08\x66\x61milies\x18\x02 \x03(\x0b\x32\x18.ledger.v1.AccountFamily\x12\x1e\n\x05kinds\x18\x03 \x03(\x0b\x32\x0f.ledger.v1.Kind\x12&\n\ttemplates\x18\x04 \x03(\x0b\x32\x13.ledger.v1.Template\x12#\n\x04sets\x18\x05 \x03(\x0b\x32\x15.ledger.v1.AccountSet\"\xa5\x01\n\x0c\x43hartVersion\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x1f\n\x05\x63hart\x18\x02 \x01(\x0b\x32\x10.ledger.v1.Chart\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\"=\n\nDifference\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"\xd3\x01\n\x0c\x43hartChanges\x12%\n\x06\x61ssets\x18\x01 \x01(\x0b\x32\x15.ledger.v1.Difference\x12\'\n\x08\x66\x61milies\x18\x02 \x01(\x0b\x32\x15.ledger.v1.Difference\x12$\n\x05kinds\x18\x03 \x01(\x0b\x32\x15.ledger.v1.Difference\x12(\n\ttemplates\x18\x04 \x01(\x0b\x32\x15.ledger.v1.Difference\x12#\n\x04sets\x18\x05 \x01(\x0b\x32\x15.ledger.v1.Difference\"l\n\x11\x41pplyChartRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x1f\n\x05\x63hart\x18\x02 \x01(\x0b\x32\x10.ledger.v1.Chart\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"x\n\x12\x41pplyChartResponse\x12&\n\x05\x63hart\x18\x01 \x01(\x0b\x32\x17.ledger.v1.ChartVersion\x12(\n\x07\x63hanges\x18\x02 \x01(\x0b\x32\x17.ledger.v1.ChartChanges\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"H\n\x0fGetChartRequest\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x14\n\x0cmin_sequence\x18\x03 \x01(\x03\"L\n\x10GetChartResponse\x12&\n\x05\x63hart\x18\x01 \x01(\x0b\x32\x17.ledger.v1.ChartVersion\x12\x10\n\x08sequence\x18\x02 \x01(\x03*\x8c\x01\n\x0fIdempotencyRule\x12 \n\x1cIDEMPOTENCY_RULE_UNSPECIFIED\x10\x00\x12\x1d\n\x19IDEMPOTENCY_RULE_REQUIRED\x10\x01\x12\x1d\n\x19IDEMPOTENCY_RULE_OPTIONAL\x10\x02\x12\x19\n\x15IDEMPOTENCY_RULE_NONE\x10\x03\x32\x9e\x01\n\x0c\x43hartService\x12I\n\nApplyChart\x12\x1c.ledger.v1.ApplyChartRequest\x1a\x1d.ledger.v1.ApplyChartResponse\x12\x43\n\x08GetChart\x12\x1a.ledger.v1.GetChartRequest\x1a\x1b.ledger.v1.GetChartResponseB1\n\rdev.ledger.v1P\x01Z\x12ledger/v1;ledgerv1\xaa\x02\tLedger.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,36 +38,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\rdev.ledger.v1P\001Z\022ledger/v1;ledgerv1\252\002\tLedger.V1'
   _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._loaded_options = None
   _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_IDEMPOTENCYRULE']._serialized_start=1866
-  _globals['_IDEMPOTENCYRULE']._serialized_end=2006
+  _globals['_IDEMPOTENCYRULE']._serialized_start=1895
+  _globals['_IDEMPOTENCYRULE']._serialized_end=2035
   _globals['_CHARTASSET']._serialized_start=159
   _globals['_CHARTASSET']._serialized_end=200
   _globals['_ACCOUNTFAMILY']._serialized_start=203
-  _globals['_ACCOUNTFAMILY']._serialized_end=522
-  _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._serialized_start=447
-  _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._serialized_end=522
-  _globals['_NUMBERING']._serialized_start=524
-  _globals['_NUMBERING']._serialized_end=562
-  _globals['_KIND']._serialized_start=565
-  _globals['_KIND']._serialized_end=733
-  _globals['_ACCOUNTSET']._serialized_start=735
-  _globals['_ACCOUNTSET']._serialized_end=832
-  _globals['_CHART']._serialized_start=835
-  _globals['_CHART']._serialized_end=1034
-  _globals['_CHARTVERSION']._serialized_start=1037
-  _globals['_CHARTVERSION']._serialized_end=1202
-  _globals['_DIFFERENCE']._serialized_start=1204
-  _globals['_DIFFERENCE']._serialized_end=1265
-  _globals['_CHARTCHANGES']._serialized_start=1268
-  _globals['_CHARTCHANGES']._serialized_end=1479
-  _globals['_APPLYCHARTREQUEST']._serialized_start=1481
-  _globals['_APPLYCHARTREQUEST']._serialized_end=1589
-  _globals['_APPLYCHARTRESPONSE']._serialized_start=1591
-  _globals['_APPLYCHARTRESPONSE']._serialized_end=1711
-  _globals['_GETCHARTREQUEST']._serialized_start=1713
-  _globals['_GETCHARTREQUEST']._serialized_end=1785
-  _globals['_GETCHARTRESPONSE']._serialized_start=1787
-  _globals['_GETCHARTRESPONSE']._serialized_end=1863
-  _globals['_CHARTSERVICE']._serialized_start=2009
-  _globals['_CHARTSERVICE']._serialized_end=2167
+  _globals['_ACCOUNTFAMILY']._serialized_end=551
+  _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._serialized_start=476
+  _globals['_ACCOUNTFAMILY_PARAMETERSENTRY']._serialized_end=551
+  _globals['_NUMBERING']._serialized_start=553
+  _globals['_NUMBERING']._serialized_end=591
+  _globals['_KIND']._serialized_start=594
+  _globals['_KIND']._serialized_end=762
+  _globals['_ACCOUNTSET']._serialized_start=764
+  _globals['_ACCOUNTSET']._serialized_end=861
+  _globals['_CHART']._serialized_start=864
+  _globals['_CHART']._serialized_end=1063
+  _globals['_CHARTVERSION']._serialized_start=1066
+  _globals['_CHARTVERSION']._serialized_end=1231
+  _globals['_DIFFERENCE']._serialized_start=1233
+  _globals['_DIFFERENCE']._serialized_end=1294
+  _globals['_CHARTCHANGES']._serialized_start=1297
+  _globals['_CHARTCHANGES']._serialized_end=1508
+  _globals['_APPLYCHARTREQUEST']._serialized_start=1510
+  _globals['_APPLYCHARTREQUEST']._serialized_end=1618
+  _globals['_APPLYCHARTRESPONSE']._serialized_start=1620
+  _globals['_APPLYCHARTRESPONSE']._serialized_end=1740
+  _globals['_GETCHARTREQUEST']._serialized_start=1742
+  _globals['_GETCHARTREQUEST']._serialized_end=1814
+  _globals['_GETCHARTRESPONSE']._serialized_start=1816
+  _globals['_GETCHARTRESPONSE']._serialized_end=1892
+  _globals['_CHARTSERVICE']._serialized_start=2038
+  _globals['_CHARTSERVICE']._serialized_end=2196
 # @@protoc_insertion_point(module_scope)

@@ -112,6 +112,7 @@ class AccountFamily(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     OPENS_ON_FIRST_POSTING_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    LIMITS_INCLUDE_ZERO_FIELD_NUMBER: _builtins.int
     pattern: _builtins.str
     """An account's path in which whole segments may be parameters
     ("2000:{user_id}", "customers:{id}:credit"). A parameter's name is 1-64 of
@@ -126,6 +127,12 @@ class AccountFamily(_message.Message):
     """
     description: _builtins.str
     """What it is for; at most 255 characters. Kept for ever."""
+    limits_include_zero: _builtins.bool
+    """Whether zero lies within every limit of its accounts: balance_min at or
+    below it, balance_max at or above. Limits that exclude it are refused with
+    VALIDATION_FAILED, and an account that is not closed and has one contradicts
+    the chart. Where it is false only those of a new account are refused.
+    """
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _template_pb2.ParameterType.ValueType]:
         """The type of each parameter, by its name."""
@@ -151,10 +158,11 @@ class AccountFamily(_message.Message):
         limits: _abc.Iterable[_ledger_pb2.BalanceLimit] | None = ...,
         opens_on_first_posting: _builtins.bool = ...,
         description: _builtins.str = ...,
+        limits_include_zero: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "description", b"description", "limits", b"limits", "opens_on_first_posting", b"opens_on_first_posting", "parameters", b"parameters", "pattern", b"pattern", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "description", b"description", "limits", b"limits", "limits_include_zero", b"limits_include_zero", "opens_on_first_posting", b"opens_on_first_posting", "parameters", b"parameters", "pattern", b"pattern", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

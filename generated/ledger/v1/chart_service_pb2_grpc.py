@@ -66,11 +66,12 @@ class ChartServiceServicer:
         one again is answered with `replayed` set. Otherwise `version` must be the
         newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
         and contradicts the chart (an account that matches no family, or one of
-        another type, or has entries in an asset that its family may not have; an
-        asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
-        CHART_CONFLICT and the first of the offenders. Looks at every account of the
-        ledger where families change, while other writes of the ledger wait. Needs
-        the accountant's role, not narrowed to accounts.
+        another type, or has entries in an asset, or limits, that its family may not
+        have; an asset with another scale; a version of a template with other
+        content) is answered FAILED_PRECONDITION with reason CHART_CONFLICT and the
+        first of the offenders. Looks at every account of the ledger where families
+        change, while other writes of the ledger wait. Needs the accountant's role,
+        not narrowed to accounts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

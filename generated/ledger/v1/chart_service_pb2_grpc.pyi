@@ -45,11 +45,12 @@ class ChartServiceStub:
     one again is answered with `replayed` set. Otherwise `version` must be the
     newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
     and contradicts the chart (an account that matches no family, or one of
-    another type, or has entries in an asset that its family may not have; an
-    asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
-    CHART_CONFLICT and the first of the offenders. Looks at every account of the
-    ledger where families change, while other writes of the ledger wait. Needs
-    the accountant's role, not narrowed to accounts.
+    another type, or has entries in an asset, or limits, that its family may not
+    have; an asset with another scale; a version of a template with other
+    content) is answered FAILED_PRECONDITION with reason CHART_CONFLICT and the
+    first of the offenders. Looks at every account of the ledger where families
+    change, while other writes of the ledger wait. Needs the accountant's role,
+    not narrowed to accounts.
     """
     GetChart: _grpc.UnaryUnaryMultiCallable[_chart_service_pb2.GetChartRequest, _chart_service_pb2.GetChartResponse]
     """Answers the newest chart, or one version of it; NOT_FOUND with reason
@@ -74,11 +75,12 @@ class ChartServiceAsyncStub(ChartServiceStub):
     one again is answered with `replayed` set. Otherwise `version` must be the
     newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
     and contradicts the chart (an account that matches no family, or one of
-    another type, or has entries in an asset that its family may not have; an
-    asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
-    CHART_CONFLICT and the first of the offenders. Looks at every account of the
-    ledger where families change, while other writes of the ledger wait. Needs
-    the accountant's role, not narrowed to accounts.
+    another type, or has entries in an asset, or limits, that its family may not
+    have; an asset with another scale; a version of a template with other
+    content) is answered FAILED_PRECONDITION with reason CHART_CONFLICT and the
+    first of the offenders. Looks at every account of the ledger where families
+    change, while other writes of the ledger wait. Needs the accountant's role,
+    not narrowed to accounts.
     """
     GetChart: _aio.UnaryUnaryMultiCallable[_chart_service_pb2.GetChartRequest, _chart_service_pb2.GetChartResponse]  # type: ignore[assignment]
     """Answers the newest chart, or one version of it; NOT_FOUND with reason
@@ -106,11 +108,12 @@ class ChartServiceServicer(metaclass=_abc_1.ABCMeta):
         one again is answered with `replayed` set. Otherwise `version` must be the
         newest chart's, else ABORTED with reason VERSION_MISMATCH. What is recorded
         and contradicts the chart (an account that matches no family, or one of
-        another type, or has entries in an asset that its family may not have; an
-        asset with another scale; a version of a template with other content) is answered FAILED_PRECONDITION with reason
-        CHART_CONFLICT and the first of the offenders. Looks at every account of the
-        ledger where families change, while other writes of the ledger wait. Needs
-        the accountant's role, not narrowed to accounts.
+        another type, or has entries in an asset, or limits, that its family may not
+        have; an asset with another scale; a version of a template with other
+        content) is answered FAILED_PRECONDITION with reason CHART_CONFLICT and the
+        first of the offenders. Looks at every account of the ledger where families
+        change, while other writes of the ledger wait. Needs the accountant's role,
+        not narrowed to accounts.
         """
 
     @_abc_1.abstractmethod

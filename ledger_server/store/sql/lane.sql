@@ -164,8 +164,9 @@ order by version desc
 limit 1;
 
 -- name: account_uses
--- Accounts after one, and the assets that each has entries in: one index probe for each of both.
-select account.account_id, account.name, account.type, used.codes
+-- Accounts after one, with the assets that each has entries in, one index probe for each of both, and
+-- those of its limits that exclude zero, by one probe for what stands and is not closed.
+select account.account_id, account.name, account.type, used.codes, past_zero.codes
 from (
     select account_id, name, type
     from ledger.accounts
@@ -190,6 +191,24 @@ cross join lateral (
         and nearest.account_id = account.account_id
         and nearest.asset_id = asset.asset_id
 ) as used
+cross join lateral (
+    select case when status <> 3 then limits end as limits
+    from ledger.accounts
+    where ledger_id = %(ledger_id)s
+        and account_id = account.account_id
+    order by version desc
+    limit 1
+) as standing
+cross join lateral (
+    select coalesce(array_agg(code), '{}') as codes
+    from ledger.assets
+    where ledger_id = %(ledger_id)s
+        and standing.limits is not null
+        and (
+            (standing.limits -> asset_id::text ->> 'balance_min')::numeric > 0
+            or (standing.limits -> asset_id::text ->> 'balance_max')::numeric < 0
+        )
+) as past_zero
 order by account.account_id;
 
 -- name: last_numbers
