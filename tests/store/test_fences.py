@@ -525,6 +525,14 @@ def a_new_account_that_passes_its_bound_at_once(book: RawBook) -> None:
         book.entries(entry(NEXT + 1, 0, 4, DEBIT, 1, 1), entry(NEXT + 1, 1, SALES, CREDIT, 1, -1))
 
 
+@refused("entries_within_bounds")
+def a_maximum_that_is_passed(book: RawBook) -> None:
+    with book.writing(2):
+        book.accounts((NEXT, 4, "till", 1, {"1": {"balance_max": "5"}}))
+        book.transactions(NEXT + 1)
+        book.entries(entry(NEXT + 1, 0, 4, DEBIT, 6, 6), entry(NEXT + 1, 1, SALES, CREDIT, 6, -6))
+
+
 @refused("entries_continue")
 def a_new_account_that_starts_with_something(book: RawBook) -> None:
     with book.writing(2):

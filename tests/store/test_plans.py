@@ -188,6 +188,30 @@ def test_a_numbered_batch_looks_at_the_last_number_of_its_series_alone(database:
         assert read_of("transactions_pkey") < 2 * batches
 
 
+def test_an_account_with_bounds_is_looked_up_once_a_batch(database: Database) -> None:
+    """The fence, planned for a batch of one transaction, looked it up anew for every entry of later ones."""
+    batches, size = 12, 40
+    with serving(database.app_url) as server:
+        teller = Teller.open(server)
+        teller.post("cash", "wallet", 1)
+        for _ in range(batches):
+            paid = teller.batch([post_operation("cash", "wallet", 1) for _ in range(size)])
+            assert all(one.sequence for one in paid)
+
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+
+        def looked_up() -> int:
+            query = "select idx_scan from pg_stat_user_indexes where indexrelname = 'accounts_with_limits'"
+            row = owner.execute(query).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        # Whether any account has bounds is asked first, of at most as many.
+        accounts = 2 * (batches + 1)
+        until(lambda: looked_up() >= accounts, "told")
+        assert looked_up() <= 2 * accounts
+
+
 @pytest.mark.parametrize("is_analyzed", [False, True], ids=["not analyzed", "analyzed"])
 def test_what_follows_a_checkpoint_is_read_by_sequence(database: Database, is_analyzed: bool) -> None:
     rows = 20_000

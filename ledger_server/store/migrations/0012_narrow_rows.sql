@@ -143,7 +143,8 @@ create trigger reversals_have_origins after insert on ledger.transactions
 create trigger entries_belong after insert on ledger.entries
     referencing new table as inserted for each statement execute function ledger.entries_belong();
 
--- As before, and a transaction's entries are numbered from 0 on, without a gap and once each.
+-- As before, and a transaction's entries are numbered from 0 on, without a gap and once each;
+-- accounts with bounds are looked up once each.
 create or replace function ledger.entries_belong() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -240,7 +241,9 @@ begin
             limit 1
         ) as limited
     ) then
-        with known as (
+        -- Once for each account, and not for each entry, which is what a session would choose
+        -- that plans it for its first, smallest batch.
+        with known as materialized (
             select touched.account_id, account.limits,
                 case when account.type in (1, 5) then 1 else -1 end as sign,
                 case when account.version = 1 then account.sequence
@@ -307,7 +310,12 @@ begin
                 where coalesce(earlier.balance_after, vouched.balance, case when is_new then 0 end)
                     is distinct from first_of_batch.before
             ) then 'entries_continue'
+            -- A bound that a transaction passes is passed by its last entry, so that transactions
+            -- are put together only where some entry is beyond a bound.
             when exists (
+                select from bounded
+                where sign * balance_after < balance_min or sign * balance_after > balance_max
+            ) and exists (
                 select from judged
                 where is_last
                     -- Transactions are looked up only where a bound was passed: every read is one
