@@ -7,6 +7,8 @@ from zoo.animal import Animal, Plant
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
 _PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
 _NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
+# Where the fences of heads, accounts and transactions are written last.
+_CHARTS = "ledger_server/store/migrations/0010_charts.sql"
 # Where transactions and entries are made, and the fence of entries is written last.
 _ENTRIES = "ledger_server/store/migrations/0012_narrow_rows.sql"
 _FENCES = "tests/store/test_fences.py::"
@@ -57,7 +59,7 @@ ANIMALS = (
     Animal(
         "fence that counts and does not compare",
         "Records can be numbered with a gap, or twice, as long as their last number fits.",
-        (Plant(_JOURNAL, "span.first <> head.filled + 1\n        or ", ""),),
+        (Plant(_CHARTS, "            or span.first <> head.filled + 1\n", ""),),
         (_REFUSES + "an_account_at_an_old_sequence_and_none_at_the_next]",),
     ),
     Animal(
@@ -144,7 +146,7 @@ ANIMALS = (
     Animal(
         "head that moves back",
         "A bug can take the newest records out of the journal by moving its head before them.",
-        (Plant(_NUMBERS, "        or new.sequence < old.sequence\n", ""),),
+        (Plant(_CHARTS, "        or new.sequence < old.sequence\n", ""),),
         (_REFUSES + "the_head_moves_backwards]",),
     ),
     Animal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from zoo.animals import ANIMALS
 from zoo.running import TREE, copy_tree, run_tests
 from zoo.table import PAGE, page
 
+_FUNCTION = re.compile(r"^create (?:or replace )?function ledger\.(\w+)\(", re.MULTILINE)
 AMOUNTS = "ledger_server/domain/amounts.py"
 KILLERS = (
     "tests/domain/test_amounts.py::test_every_number_up_to_38_nines_is_an_amount",
@@ -51,6 +53,27 @@ def test_every_plant_has_its_place_and_leaves_code_that_compiles() -> None:
             lost.append(str(error))
 
     assert not lost, "\n".join(lost)
+
+
+def test_no_plant_is_in_a_function_that_a_later_migration_writes_anew() -> None:
+    migrations = sorted((TREE / "ledger_server/store/migrations").glob("*.sql"))
+    last = {name: path.name for path in migrations for name in _FUNCTION.findall(path.read_text())}
+    dead = [
+        f"{animal.name}: {name} is written last in {last[name]}"
+        for animal in ANIMALS
+        for plant in animal.plants
+        if plant.file.endswith(".sql") and "/migrations/" in plant.file
+        for name in _FUNCTION.findall((TREE / plant.file).read_text().partition(plant.anchor)[0])[-1:]
+        if last[name] != Path(plant.file).name and _is_within(plant, name)
+    ]
+
+    assert not dead, "\n".join(dead)
+
+
+def _is_within(plant: Plant, function: str) -> bool:
+    """Whether the anchor stands in the function's body, and not behind its end."""
+    before = (TREE / plant.file).read_text().partition(plant.anchor)[0]
+    return before[before.rindex(f"function ledger.{function}(") :].count("$$") < 2
 
 
 def test_every_animal_says_what_it_harms_and_who_kills_it() -> None:
