@@ -249,7 +249,8 @@ ANIMALS = (
         ),
         (
             _BOUNDS + "test_a_bound_is_reached_and_not_passed",
-            "tests/rpc/test_every_method.py::test_a_method_refuses_with_a_code_and_a_sentence",
+            "tests/scenarios/test_scenarios.py"
+            "::test_the_live_service_does_what_the_scenario_says[examples/loyalty_credits/credits.scenario]",
         ),
     ),
     Animal(
