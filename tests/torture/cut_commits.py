@@ -50,6 +50,9 @@ def _cut(run: Run, row: Row, how: str) -> None:
             callers.finish()
         except Stuck as stuck:
             row.violations.append(f"after {len(struck_at)} strikes: {stuck}")
+            proxy.let_go()
+            # Or the history would be that of calls which are still made.
+            callers.finish()
         proxy.let_go()
         history = stage.history()
         row.struck = len(struck_at)

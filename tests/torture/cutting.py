@@ -69,6 +69,10 @@ class CommitProxy(Proxy):
             how, self._armed = self._armed, ""
             return how
 
+    def _rearm(self, how: str) -> None:
+        with self._guard:
+            self._armed = how
+
     def _answer(self, session: _Session) -> None:
         try:
             while True:
@@ -80,6 +84,12 @@ class CommitProxy(Proxy):
                         self._struck.set()
                         return
                     self.commits += 1
+                if frame.kind == b"E" and session.is_committing:
+                    # The head had moved on: no COMMIT came of it, and the next one is struck instead.
+                    session.is_committing = False
+                    if session.how == "after":
+                        session.how = ""
+                        self._rearm("after")
                 if session.how == "swallow":
                     continue
                 session.client.sendall(frame.bytes)
