@@ -7,6 +7,10 @@ import threading
 
 from proxies import Frame, Gone, Proxy, close, read_frame
 
+# What PostgreSQL says of itself within a database transaction that failed: the error may have come
+# before its COMMIT was sent.
+_FAILED = b"E"
+
 
 class CommitProxy(Proxy):
     """Forwards everything until it is armed; then the next COMMIT of any session is its last frame."""
@@ -69,9 +73,14 @@ class CommitProxy(Proxy):
             how, self._armed = self._armed, ""
             return how
 
-    def _rearm(self, how: str) -> None:
-        with self._guard:
-            self._armed = how
+    def _spare(self, session: _Session) -> None:
+        """No COMMIT comes of it, as the head had moved on or the session is gone: strikes the next one."""
+        if session.is_committing:
+            session.is_committing = False
+            if session.how == "after":
+                session.how = ""
+                with self._guard:
+                    self._armed = "after"
 
     def _answer(self, session: _Session) -> None:
         try:
@@ -84,17 +93,13 @@ class CommitProxy(Proxy):
                         self._struck.set()
                         return
                     self.commits += 1
-                if frame.kind == b"E" and session.is_committing:
-                    # The head had moved on: no COMMIT came of it, and the next one is struck instead.
-                    session.is_committing = False
-                    if session.how == "after":
-                        session.how = ""
-                        self._rearm("after")
+                if frame.kind == b"E" or (frame.kind == b"Z" and frame.body == _FAILED):
+                    self._spare(session)
                 if session.how == "swallow":
                     continue
                 session.client.sendall(frame.bytes)
         except (Gone, OSError):
-            pass
+            self._spare(session)
         finally:
             if session.how == "swallow":
                 # The client's side stays open: nothing tells it that the other one is gone.
