@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from uuid import uuid4
 
 from ledger_client import Client, Refused
@@ -126,7 +127,7 @@ class Credits:
             call()
             return "recorded"
 
-        return ", ".join(sorted({answer_or_refusal(lambda call=call: told(call)) for call in calls}))  # type: ignore[misc]
+        return ", ".join(sorted({answer_or_refusal(partial(told, call)) for call in calls}))
 
     def _given(self, amount: int, key: str = "") -> dict[str, str]:
         key = key or self.client.new_key()
@@ -190,7 +191,7 @@ def walk(steps: Steps, credits: Credits) -> Transaction:
         ),
     )
     for what, reason, call in refused:
-        steps.check(what, reason, lambda call=call: f"recorded {call().sequence}")  # type: ignore[misc]
+        steps.check(what, reason, partial(_recorded, call))
     steps.check("what the refusals left", "0 more transactions, 1050", lambda: _since(credits, journal))
     return charge
 
@@ -241,6 +242,11 @@ def _reversed(credits: Credits, origin: Transaction, made: list[Transaction]) ->
     entries = [(one.account, one.side, one.amount, one.asset) for one in reversal.entries]
     is_mirror = entries == mirror and reversal.reverses == origin.sequence
     return f"{'the mirror' if is_mirror else 'no mirror'}, {credits.balance()}"
+
+
+def _recorded(call: Callable[[], Transaction]) -> str:
+    """What was recorded, though it must not be."""
+    return f"recorded {call().sequence}"
 
 
 def _since(credits: Credits, journal: list[tuple[int, bytes]]) -> str:

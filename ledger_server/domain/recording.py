@@ -29,7 +29,7 @@ def record(
     kind: str,
     effective_time: int | None,
     description: str,
-    metadata: object,
+    metadata: Mapping[str, str],
     external_ref: str,
     created_by: str,
     reverses: int = 0,
@@ -112,7 +112,7 @@ def record(
                 when,
                 given,
                 reverses,
-                chain.details_digest(salt, description, metadata, external_ref, given_parameters),  # type: ignore[arg-type]
+                chain.details_digest(salt, description, metadata, external_ref, given_parameters),
                 frames,
                 forced,
                 more_flags,
@@ -132,7 +132,7 @@ def record(
         record_time,
         created_by,
         description,
-        metadata,  # type: ignore[arg-type]
+        metadata,
         external_ref,
         reverses,
         salt,

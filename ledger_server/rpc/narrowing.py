@@ -14,7 +14,13 @@ from typing import TypeAlias, TypeVar
 from ledger_server.domain.accounts import AccountDraft
 from ledger_server.domain.names import is_at_or_below
 from ledger_server.domain.permissions import EVERYTHING, Access, Permission
-from ledger_server.domain.refusals import AccountNotFound, MembershipNarrowed, NotPermitted, Refusal
+from ledger_server.domain.refusals import (
+    AccountNotFound,
+    MembershipNarrowed,
+    NotPermitted,
+    Refusal,
+    account_not_found,
+)
 from ledger_server.domain.transactions import (
     BalanceCondition,
     PostDraft,
@@ -90,10 +96,7 @@ def allowed_draft(access: Access, ledger: str, draft: OperationDraft) -> Operati
         entries = draft.entries if isinstance(draft, PostDraft) else ()
         for named in (*draft.preconditions, *entries) if access.is_narrowed else ():
             if not access.covers(named.account):
-                return AccountNotFound(
-                    f"no account {named.account!r} in ledger {ledger!r}; create it first",
-                    account=named.account,
-                )
+                return account_not_found(ledger, named.account)
         if not access.allows(Permission.READ) and any(
             # Whether it holds tells of the balance, and who asks often enough knows it.
             isinstance(condition, BalanceCondition)
