@@ -28,6 +28,8 @@
     LEDGER_DAILY_TRIAL_BALANCE
                           on or off; by default on: whether each ledger has a trial balance run
                           once a UTC day
+    LEDGER_ONE_CORE       on or off; by default on: whether a process of the service stays on one
+                          core, its threads together
     LEDGER_CLIENT_VERSION_MIN
                           the oldest ledger_client that is served, as 1.2.3; any by default
     LEDGER_ENV            dev, stage or prod; unset means prod
@@ -102,6 +104,7 @@ class Config:
     rate_per_principal: tuple[int, int] | None = None
     rate_per_ledger: tuple[int, int] | None = None
     daily_trial_balance: bool = True
+    one_core: bool = True
     client_version_min: str | None = None
     environment: str = "prod"
     enabled: bool = False
@@ -188,6 +191,7 @@ def load(
         rate_per_principal=_rate(environ, "LEDGER_RATE_PER_PRINCIPAL"),
         rate_per_ledger=_rate(environ, "LEDGER_RATE_PER_LEDGER"),
         daily_trial_balance=_switch(environ, "LEDGER_DAILY_TRIAL_BALANCE", is_on=True),
+        one_core=_switch(environ, "LEDGER_ONE_CORE", is_on=True),
         client_version_min=version,
         environment=environment,
         enabled=_switch(environ, ENABLED, is_on=False),

@@ -81,6 +81,7 @@ def serve(
     """
     from ledger_server import config
     from ledger_server.app import STARTING_ERRORS, App
+    from ledger_server.cli.one_core import OneCore
     from ledger_server.cli.workers import Workers
 
     log_to_stderr()
@@ -97,6 +98,8 @@ def serve(
         service = Workers(settings, stopping) if settings.workers > 1 else App(settings)
         service.start()
         calm_collector()
+        if settings.one_core and isinstance(service, App):
+            OneCore().start()
     except STARTING_ERRORS as error:
         raise click.ClickException(str(error)) from error
     try:

@@ -11,6 +11,7 @@ import os
 import sys
 
 from ledger_server.app import STARTING_ERRORS, App, Home
+from ledger_server.cli.one_core import OneCore
 from ledger_server.cli.serve import calm_collector, log_to_stderr, stop_on_signals
 from ledger_server.config import Config
 
@@ -23,7 +24,8 @@ def main() -> int:
     stopping = stop_on_signals()
     log_to_stderr()
     told = json.load(sys.stdin)
-    app = App(Config(**told["settings"]), Home(told["url"], None))
+    settings = Config(**told["settings"])
+    app = App(settings, Home(told["url"], None))
     try:
         app.start()
     except STARTING_ERRORS as error:
@@ -31,6 +33,8 @@ def main() -> int:
         return 1
     try:
         calm_collector()
+        if settings.one_core:
+            OneCore().start()
         _say("")
         while not stopping.wait(_LOOK_S) and os.getppid() == told["supervisor"]:
             pass

@@ -13,6 +13,9 @@ _METERING = "ledger_server/rpc/metering.py"
 _TRANSPORT = "ledger_server/rpc/transport.py"
 _RATES = "ledger_server/service/rates.py"
 _PLACES = "ledger_server/service/places.py"
+_CORE = "ledger_server/cli/one_core.py"
+_CHILD = "ledger_server/store/child.py"
+_ON_ONE_CORE = "tests/cli/test_one_core.py::"
 _OF_CALLS = "tests/rpc/test_limits_of_calls.py::"
 _OF_CONNECTIONS = "tests/rpc/test_limits_of_connections.py::"
 _OF_RATES = "tests/rpc/test_limits_of_rates.py::"
@@ -260,5 +263,29 @@ ANIMALS = (
             _OF_VERSIONS + "test_both_faces_of_the_client_say_their_version_with_every_call[threads]",
             _OF_VERSIONS + "test_both_faces_of_the_client_say_their_version_with_every_call[tasks]",
         ),
+    ),
+    Animal(
+        "own work taken for others'",
+        "A busy service moves from core to core for ever, away from itself.",
+        (Plant(_CORE, "            used[self.core] -= (own - seen[1]) / elapsed\n", "            pass\n"),),
+        (_ON_ONE_CORE + "test_every_thread_moves_and_what_the_process_itself_used_does_not_count",),
+    ),
+    Animal(
+        "one thread on one core",
+        "The threads that were there before stay spread over all cores.",
+        (
+            Plant(
+                _CORE,
+                'os.listdir("/proc/self/task")',
+                "[threading.get_native_id()]",
+            ),
+        ),
+        (_ON_ONE_CORE + "test_every_thread_moves_and_what_the_process_itself_used_does_not_count",),
+    ),
+    Animal(
+        "database on the service's core",
+        "The embedded PostgreSQL, started again by a service on one core, has that core alone.",
+        (Plant(_CHILD, "if cores:\n    os.sched_setaffinity", "if not cores:\n    os.sched_setaffinity"),),
+        (_ON_ONE_CORE + "test_the_service_stays_on_one_core_and_its_database_on_all",),
     ),
 )
