@@ -3,7 +3,9 @@
 One thread of a Python process runs at a time. Left to themselves its threads are spread
 over the cores all the same, and whenever one of them lets go of the interpreter's lock,
 another core is woken for the next: of 64 callers' posts that was half of the service's
-CPU, and half of its rate. On one core the next thread runs when the one before waits.
+CPU, and half of its rate. On one core the next thread runs when the one before waits;
+and, scheduled as batch work is (sched(7)), not sooner: a thread that is woken does not
+take the core from the one that woke it, which has the lock that it needs.
 
 Where others need that core more than another one, the process moves there. The other
 cores are for the database, for callers, and for more processes: `--workers`.
@@ -97,6 +99,7 @@ class OneCore:
             # It may have ended meanwhile.
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task), {self.core})
+                os.sched_setscheduler(int(task), os.SCHED_BATCH, os.sched_param(0))
 
     def _run(self) -> None:
         pause_s = 0.0

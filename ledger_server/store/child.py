@@ -5,7 +5,7 @@ cannot be started by another user. So a small shim is started as ourselves; it
 gives up root, asks the kernel for a signal when its parent dies, makes sure that
 the parent did not die before it asked, and becomes the program. The order
 matters: changing the user clears the death signal. The child may use every core that
-we might when we began, wherever we stay now.
+we might when we began, and is scheduled as others are, however we are now.
 
 The kernel sends the death signal when the *thread* that started the child ends,
 so the child is started from a thread that lives as long as the child does.
@@ -31,6 +31,7 @@ parent, uid, gid = map(int, sys.argv[1:4])
 cores = [int(core) for core in sys.argv[4].split(",") if core]
 if cores:
     os.sched_setaffinity(0, cores)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(gid)

@@ -118,13 +118,15 @@ def test_the_service_stays_on_one_core_and_its_database_on_all() -> None:
         server.start()
         ends.callback(server.end)
         until(lambda: len(places(server.pid)) == 1, "all threads on one core")
+        until(lambda: policies(server.pid) == {os.SCHED_BATCH}, "all threads as batch work")
         postmaster = postmaster_of(folder / "books")
 
-        assert places(postmaster) == cores()
+        assert (places(postmaster), policies(postmaster)) == (cores(), {os.SCHED_OTHER})
         os.kill(postmaster, signal.SIGKILL)
         until(lambda: postmaster_of(folder / "books") not in (0, postmaster), "another postmaster")
 
-        assert places(postmaster_of(folder / "books")) == cores()
+        again = postmaster_of(folder / "books")
+        assert (places(again), policies(again)) == (cores(), {os.SCHED_OTHER})
 
 
 def test_a_service_that_is_told_so_stays_where_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +139,7 @@ def test_a_service_that_is_told_so_stays_where_it_likes(monkeypatch: pytest.Monk
         # Longer than the first look takes.
         time.sleep(1)
 
-        assert places(server.pid) == cores()
+        assert (places(server.pid), policies(server.pid)) == (cores(), {os.SCHED_OTHER})
 
 
 def two_cores() -> tuple[int, int]:
@@ -155,6 +157,15 @@ def places(pid: int) -> frozenset[int]:
         with suppress(ProcessLookupError):
             found |= os.sched_getaffinity(int(task))
     return frozenset(found)
+
+
+def policies(pid: int) -> set[int]:
+    """How the threads of a process are scheduled; sched(7)."""
+    found = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with suppress(ProcessLookupError):
+            found.add(os.sched_getscheduler(int(task)))
+    return found
 
 
 def postmaster_of(books: Path) -> int:
