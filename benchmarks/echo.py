@@ -1,8 +1,8 @@
 """The denominator of single calls: the same grpc.server around nothing.
 
 A call to /bench.Echo/N is answered with a message whose payload has N bytes.
-Threads and options are the service's own, and it stays on one core as the service
-does, so that what differs is the ledger.
+Threads and options are the service's own, so that what differs is the ledger; with
+`--one-core` it stays on one core too, as the service does and a grpc.server by itself does not.
 Run as a program: prints the port, then serves until its stdin closes.
 """
 
@@ -18,6 +18,8 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from ledger_server.cli.one_core import OneCore
 from ledger_server.rpc import limits
 from ledger_server.rpc.server import CONCURRENT_RPCS_MAX, WORKERS
+
+ONE_CORE = "--one-core"
 
 
 class _Echo(grpc.GenericRpcHandler):
@@ -47,7 +49,8 @@ def main() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    OneCore().start()
+    if ONE_CORE in sys.argv[1:]:
+        OneCore().start()
     print(port, flush=True)
     sys.stdin.read()
     server.stop(None).wait()

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import plain_tables
+from benchmarks.echo import ONE_CORE
 from benchmarks.processes import Process, Server, Workers
 from benchmarks.usage import CpuMeter, cpu_seconds, family_cpu_seconds
 from ledger_server.app import migrate_database
@@ -109,9 +110,9 @@ class Stage:
             started = [self._start("ledger_server.cli", *common) for _ in range(workers)]
         return Server(tuple(started), tuple(_address(process) for process in started))
 
-    def echo(self) -> Server:
-        """Starts the echo server."""
-        process = self._start("benchmarks.echo")
+    def echo(self, *, on_one_core: bool = False) -> Server:
+        """Starts the echo server, as gRPC runs it by itself or on one core as the service is."""
+        process = self._start("benchmarks.echo", *([ONE_CORE] if on_one_core else ()))
         return Server((process,), (f"127.0.0.1:{process.hear()}",))
 
     def workers(self, count: int) -> Workers:

@@ -42,17 +42,21 @@ def beside_echo(
     bar: Bar,
     cpu_bar: Bar | None = None,
 ) -> Iterator[Measured]:
-    """A job of calls of one verb beside an echo of the same sizes."""
+    """A job of calls of one verb beside an echo of the same sizes, and beside one that stays on one core."""
     stage = bench.stage
     workers = stage.workers(bench.size.client_processes)
     echo, as_large = echo_of(bench, verb)
-    ours, theirs = bench.alternate(
+    on_one_core = stage.echo(on_one_core=True)
+    ours, theirs, at_best = bench.alternate(
         Side(workers, calls, stage.meter(server, workers)),
         Side(workers, bench.calls("echo", echo, []) | as_large, stage.meter(echo, workers)),
+        Side(workers, bench.calls("echo", on_one_core, []) | as_large, stage.meter(on_one_core, workers)),
     )
     echo.end()
+    on_one_core.end()
     beside = f"echo from {bench.size.callers} callers"
     yield rates(name, "calls/s", ours, beside, theirs, bar=bar)
+    yield rates(name, "calls/s", ours, "echo on one core", at_best)
     # The clock of a process's CPU has steps, which a run of a moment may fall between.
     costs = [
         (cpu_us_of(one, "server"), cpu_us_of(other, "server"))
