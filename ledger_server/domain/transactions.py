@@ -59,6 +59,10 @@ class Entry(NamedTuple):
         return Side.DEBIT if self.is_debit else Side.CREDIT
 
 
+# The same from a tuple of the five; see `entry_draft`.
+recorded_entry: Callable[[tuple[Account, bool, int, Asset, int]], Entry] = partial(tuple.__new__, Entry)
+
+
 class AccountVersionCondition(NamedTuple):
     """That an account stands at a version."""
 
