@@ -32,6 +32,7 @@ WITHOUT_LEDGER = {
     "lane.end_silent_holder": "the lane's key is made of the ledger's id",
     "summing.plan_anew": "about the planner",
     "checkpoints.plan_freely": "about the planner",
+    "checkpoints.join_by_hashing": "about the planner",
     "checkpoints.read_write": "reads and writes nothing",
     "checkpoints.write": "writes of the ledger that the session named",
     "checkpoints.discard": "removes of the ledger that the session named",

@@ -51,6 +51,7 @@ class Books:
         "rules",
         "series",
         "transactions",
+        "unbounded",
     )
 
     def __init__(self, ledger: str, head: Head, *, next_account_id: int = 1, next_asset_id: int = 1) -> None:
@@ -67,6 +68,9 @@ class Books:
         # Debit-positive posted balances by (account id, asset id); absent from
         # the database means 0 here.
         self.balances: dict[tuple[int, int], int] = {}
+        # Places by account and asset code that need no second look: their balance is here, and
+        # the account that stands has no limits on it.
+        self.unbounded: set[tuple[str, str]] = set()
         self.keys: dict[str, Transaction | None] = {}
         self.transactions: dict[int, Transaction | None] = {}
         # The reversal's sequence by the origin's.
@@ -183,4 +187,5 @@ class Books:
             + len(self.openings)
             + len(self.families)
             + len(self.series)
+            + len(self.unbounded)
         )

@@ -55,7 +55,7 @@ def framed(text: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def framed_again(text: str) -> bytes:
-    """The same for what comes with every record: kinds, principals."""
+    """The same for what comes with every record: kinds, principals, keys of metadata."""
     return framed(text)
 
 
@@ -87,10 +87,9 @@ def details_digest(
     """The salted digest of what may be erased from a record; `parameters` are what its template was given."""
     parts = [salt, framed(description) if description else _EMPTY, _u32(len(metadata))]
     # UTF-8 sorts as code points do, so the keys need not be encoded first.
-    for key in sorted(metadata):
-        parts += (framed(key), framed(metadata[key]))
-    parts.append(framed(external_ref) if external_ref else _EMPTY)
-    parts.append(parameters)
+    for key in sorted(metadata) if len(metadata) > 1 else metadata:
+        parts += (framed_again(key), framed(metadata[key]))
+    parts += (framed(external_ref) if external_ref else _EMPTY, parameters)
     return sha256(b"".join(parts)).digest()
 
 

@@ -29,18 +29,33 @@ def operation_drafts(
     if request.view not in ledger_pb.BatchView.values():
         form.fault("view", f"{request.view} is not a BatchView")
     form.judge()
+    if len(request.operations) > limits.OPERATIONS_MAX:
+        raise _too_large(request)
+    drafts: list[_Operation] = []
+    entries = 0
+    for operation in request.operations:
+        draft = _operation_draft(operation, created_by, roles)
+        if isinstance(draft, PostDraft):
+            entries += len(draft.entries) + len(draft.preconditions)
+        else:
+            entries += _entries(operation.post)
+        if entries > limits.BATCH_ENTRIES_MAX:
+            raise _too_large(request)
+        drafts.append(draft)
+    return drafts
+
+
+def _too_large(request: ledger_pb.PostBatchRequest) -> BatchTooLarge:
     count = len(request.operations)
     entries = sum(_entries(one.post) for one in request.operations[: limits.OPERATIONS_MAX + 1])
-    if count > limits.OPERATIONS_MAX or entries > limits.BATCH_ENTRIES_MAX:
-        raise BatchTooLarge(
-            f"the batch has {count} operations with {entries} entries and preconditions; at most"
-            f" {limits.OPERATIONS_MAX} with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
-            operations=count,
-            operations_max=limits.OPERATIONS_MAX,
-            entries=entries,
-            entries_max=limits.BATCH_ENTRIES_MAX,
-        )
-    return [_operation_draft(operation, created_by, roles) for operation in request.operations]
+    return BatchTooLarge(
+        f"the batch has {count} operations with {entries} entries and preconditions; at most"
+        f" {limits.OPERATIONS_MAX} with {limits.BATCH_ENTRIES_MAX} are allowed: split it",
+        operations=count,
+        operations_max=limits.OPERATIONS_MAX,
+        entries=entries,
+        entries_max=limits.BATCH_ENTRIES_MAX,
+    )
 
 
 def _entries(post: ledger_pb.PostOperation) -> int:

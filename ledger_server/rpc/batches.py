@@ -11,7 +11,7 @@ from ledger.v1 import ledger_service_pb2 as pb
 from ledger_server.domain.accounts import AccountDraft, AccountVersion
 from ledger_server.domain.callers import Caller
 from ledger_server.domain.charts import SERIES_NAME_LENGTH_MAX
-from ledger_server.domain.decisions import Decision, Draft, Recorded
+from ledger_server.domain.decisions import Decision, Draft
 from ledger_server.domain.names import ASSET_CODE_LENGTH_MAX, METADATA_BYTES_MAX, NAME_LENGTH_MAX
 from ledger_server.domain.permissions import Access, Permission
 from ledger_server.domain.posting import refuse_all
@@ -157,15 +157,21 @@ def _is_told(draft: Draft) -> bool:
     return (isinstance(draft, ReverseDraft) and draft.force) or isinstance(draft, AccountDraft)
 
 
-def results(
+def response(
     by: Access, ledger: str, decisions: Sequence[Decision], *, is_full: bool, room: int
-) -> list[pb.OperationResult]:
+) -> pb.PostBatchResponse:
     """Each operation's result. Refusals keep their details while there is room, then only their reason."""
-    answered = []
+    answer = pb.PostBatchResponse()
+    add = answer.results.add
     shows_balances = by.allows(Permission.READ)
     for decision in decisions:
         if not isinstance(decision, Refusal):
-            answered.append(_recorded(ledger, decision, is_full=is_full, with_balances=shows_balances))
+            recorded, replayed = decision
+            assert isinstance(recorded, (Transaction, AccountVersion))
+            # Made in its place: one that is added later is copied.
+            result = add(sequence=recorded.sequence, hash=recorded.hash, replayed=replayed)
+            if is_full:
+                _show(result, ledger, recorded, with_balances=shows_balances)
             continue
         refusal = confided(by, decision)
         told = status(refusal)
@@ -174,16 +180,15 @@ def results(
             told = short_status(refusal)
         elif beyond > 0:
             room -= beyond
-        answered.append(pb.OperationResult(status=pb.OperationStatus.FromString(told.SerializeToString())))
-    return answered
-
-
-def _recorded(ledger: str, decision: Recorded, *, is_full: bool, with_balances: bool) -> pb.OperationResult:
-    recorded = decision.record
-    assert isinstance(recorded, Transaction | AccountVersion)
-    answer = pb.OperationResult(sequence=recorded.sequence, hash=recorded.hash, replayed=decision.replayed)
-    if is_full and isinstance(recorded, AccountVersion):
-        answer.account.CopyFrom(responses.account(recorded))
-    elif is_full and isinstance(recorded, Transaction):
-        answer.transaction.CopyFrom(responses.transaction(ledger, recorded, with_balances=with_balances))
+        add().status.ParseFromString(told.SerializeToString())
     return answer
+
+
+def _show(
+    result: pb.OperationResult, ledger: str, recorded: Transaction | AccountVersion, *, with_balances: bool
+) -> None:
+    """Puts the whole record beside its sequence."""
+    if isinstance(recorded, AccountVersion):
+        result.account.CopyFrom(responses.account(recorded))
+    else:
+        result.transaction.CopyFrom(responses.transaction(ledger, recorded, with_balances=with_balances))

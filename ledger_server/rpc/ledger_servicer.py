@@ -56,9 +56,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         later = narrowing.first_denied(by, decisions) if denied is None else None
         if later is not None:
             self.door.authorise.denied(calling, _POST_BATCH, request, later)
-        return pb.PostBatchResponse(
-            results=batches.results(by, request.ledger, decisions, is_full=is_full, room=room)
-        )
+        return batches.response(by, request.ledger, decisions, is_full=is_full, room=room)
 
     @answering
     def Reverse(self, request: pb.ReverseRequest, context: grpc.ServicerContext) -> pb.ReverseResponse:

@@ -10,6 +10,7 @@ rowtypes.c). A numeric is base 10,000 digits, the first one's weight, sign and s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 
 from ledger_server.domain.transactions import Transaction
@@ -26,47 +27,59 @@ _length = Struct(">i").pack
 _field = Struct(">Ii").pack
 _TEXT_TAG = Struct(">I").pack(_TEXT)
 _NULL = b"\xff\xff\xff\xff"
+# A column's type and length, one piece where its length is always the same: each value that
+# `pack` is given costs time.
+_INT2_FIELD, _INT4_FIELD, _INT8_FIELD = _field(_INT2, 2), _field(_INT4, 4), _field(_INT8, 8)
+_TIME_FIELD, _BOOL_FIELD = _field(_TIMESTAMPTZ, 8), _field(_BOOL, 1)
 _NO_KEY = _TEXT_TAG + _NULL
 _EMPTY_TEXT = _TEXT_TAG + _length(0)
 _NOT_REVERSING = Struct(">I").pack(_INT8) + _NULL
 
-_sequence = Struct(">iIiq").pack
-_times = Struct(">IiqIi?").pack
-_number = Struct(">Iiq").pack
-_salt_and_hash = Struct(">Ii16sIi32s").pack
+# A transaction's twelve columns, the first of them its sequence.
+_TRANSACTION = _length(12) + _INT8_FIELD
+_sequence = Struct(">12sq").pack
+_times = Struct(">8sq8s?").pack
+_number = Struct(">8sq").pack
+# The version of jsonb's binary format stands before its text.
+_jsonb = Struct(">IiB").pack
+_SALT_FIELD, _HASH_FIELD = _field(_BYTEA, 16), _field(_BYTEA, 32)
+_salt_and_hash = Struct(">8s16s8s32s").pack
 
-# Everything of an entry before its two numerics.
-_entry = Struct(">iiIiqIiiIiqIihIih").pack
+# An entry's seven columns, the first of them its account; and everything before its two numerics.
+_ENTRY = _length(7) + _INT8_FIELD
+_entry = Struct(">i12sq8si8sq8sh8sh").pack
 _ENTRY_BYTES = 4 + (8 + 8) + (8 + 4) + (8 + 8) + (8 + 2) + (8 + 2)
 
-_one_digit = Struct(">IihhHHH").pack
-_two_digits = Struct(">IihhHHHH").pack
 _NEGATIVE = 0x4000
+# What stands before the digits of a numeric of so many, by its sign.
+_numeric_head = Struct(">IihhHH").pack
+_ONE_DIGIT = {sign: _numeric_head(_NUMERIC, 10, 1, 0, sign, 0) for sign in (0, _NEGATIVE)}
+_TWO_DIGITS = {sign: _numeric_head(_NUMERIC, 12, 2, 1, sign, 0) for sign in (0, _NEGATIVE)}
+_one_digit = Struct(">16sH").pack
+_two_digits = Struct(">16sHH").pack
 
 
 def transactions(run: Sequence[Transaction], row_type: int) -> bytes:
     """The transactions as an array of ledger.transaction_row, whose type number is given."""
     parts = [_array(1, 0, row_type, len(run), 1)]
     for record in run:
-        key = record.idempotency_key
+        key, description, external_ref = record.idempotency_key, record.description, record.external_ref
         metadata = json_texts.pairs(record.metadata or {}).encode()
         row = b"".join(
             (
-                _sequence(12, _INT8, 8, record.sequence),
+                _sequence(_TRANSACTION, record.sequence),
                 _text(key) if key else _NO_KEY,
-                _text(record.kind),
+                _text_again(record.kind),
                 _times(
-                    _TIMESTAMPTZ, 8, record.effective_time - _PG_EPOCH, _BOOL, 1, record.effective_time_given
+                    _TIME_FIELD, record.effective_time - _PG_EPOCH, _BOOL_FIELD, record.effective_time_given
                 ),
-                _text(record.created_by),
-                _number(_INT8, 8, record.reverses) if record.reverses else _NOT_REVERSING,
-                _text(record.description or ""),
-                _field(_JSONB, len(metadata) + 1),
-                # The version of jsonb's binary format.
-                b"\x01",
+                _text_again(record.created_by),
+                _number(_INT8_FIELD, record.reverses) if record.reverses else _NOT_REVERSING,
+                _text(description) if description else _EMPTY_TEXT,
+                _jsonb(_JSONB, len(metadata) + 1, 1),
                 metadata,
-                _text(record.external_ref or ""),
-                _salt_and_hash(_BYTEA, 16, record.salt, _BYTEA, 32, record.hash),
+                _text(external_ref) if external_ref else _EMPTY_TEXT,
+                _salt_and_hash(_SALT_FIELD, record.salt, _HASH_FIELD, record.hash),
             )
         )
         parts += (_length(len(row)), row)
@@ -84,21 +97,15 @@ def entries(run: Sequence[Transaction], row_type: int) -> bytes:
             parts += (
                 _entry(
                     _ENTRY_BYTES + len(number) + len(balance),
-                    7,
-                    _INT8,
-                    8,
+                    _ENTRY,
                     account.account_id,
-                    _INT4,
-                    4,
+                    _INT4_FIELD,
                     asset.asset_id,
-                    _INT8,
-                    8,
+                    _INT8_FIELD,
                     sequence,
-                    _INT2,
-                    2,
+                    _INT2_FIELD,
                     index,
-                    _INT2,
-                    2,
+                    _INT2_FIELD,
                     1 if is_debit else 2,
                 ),
                 number,
@@ -116,20 +123,25 @@ def _text(value: str) -> bytes:
     return _TEXT_TAG + _length(len(encoded)) + encoded
 
 
+@lru_cache(maxsize=1024)
+def _text_again(value: str) -> bytes:
+    """The same for what comes with every record: kinds, principals."""
+    return _text(value)
+
+
 def _numeric(value: int) -> bytes:
     """A whole number as a column of type numeric."""
     sign = 0
     if value < 0:
         sign, value = _NEGATIVE, -value
     if value < 10_000:
-        return _one_digit(_NUMERIC, 10, 1, 0, sign, 0, value)
+        return _one_digit(_ONE_DIGIT[sign], value)
     if value < 100_000_000:
-        return _two_digits(_NUMERIC, 12, 2, 1, sign, 0, value // 10_000, value % 10_000)
+        return _two_digits(_TWO_DIGITS[sign], value // 10_000, value % 10_000)
     digits = []
     while value:
         value, digit = divmod(value, 10_000)
         digits.append(digit)
     count = len(digits)
-    return Struct(f">IihhHH{count}H").pack(
-        _NUMERIC, 8 + 2 * count, count, count - 1, sign, 0, *reversed(digits)
-    )
+    head = _numeric_head(_NUMERIC, 8 + 2 * count, count, count - 1, sign, 0)
+    return head + Struct(f">{count}H").pack(*reversed(digits))

@@ -211,18 +211,20 @@ class BooksReader:
 
     def _read_names(self, books: Books, wanted: Wanted, ledger_id: int) -> list[tuple[int, int]]:
         """Reads what the books do not hold yet; answers the places with bounds."""
-        names = [name for name in wanted.accounts if name not in books.accounts]
+        names = list(wanted.accounts.difference(books.accounts))
         missing_assets = any(code not in books.assets for code in wanted.assets)
         needs_ids = bool(wanted.opened) and books.next_account_id == 1
         if names or missing_assets or needs_ids or wanted.creates_assets:
             self._read_accounts_and_assets(books, wanted, names, ledger_id)
         if wanted.opened:
             self._read_openings(books, wanted, ledger_id)
-        absent, bounded = [], []
+        absent, bounded, unbounded = [], [], []
+        if wanted.changed:
+            books.unbounded = {place for place in books.unbounded if place[0] not in wanted.changed}
         for name in wanted.closed:
             # At zero in every asset that there is.
             wanted.places.update((name, code) for code, asset in books.assets.items() if asset is not None)
-        for name, code in wanted.places:
+        for name, code in wanted.places - books.unbounded:
             version, asset = books.accounts[name], books.assets[code]
             if version is not None and asset is not None:
                 place = (version.account.account_id, asset.asset_id)
@@ -231,11 +233,14 @@ class BooksReader:
                 # What this batch changes may have bounds before it is over.
                 if code in version.limits or name in wanted.changed:
                     bounded.append(place)
+                else:
+                    unbounded.append((name, code))
         if absent:
             found = Asking(self._trip, ledger_id)(_SQL.balances, **ids(absent))
             self._trip.go()
             for account_id, asset_id, balance in found.rows():
                 books.balances[account_id, asset_id] = int(balance)
+        books.unbounded.update(unbounded)
         return bounded
 
     def _read_openings(self, books: Books, wanted: Wanted, ledger_id: int) -> None:

@@ -113,6 +113,7 @@ class Checkpoints:
         with self._connection.transaction():
             self._connection.execute(_SQL.read_write)
             self._connection.execute(_SQL.plan_freely)
+            self._connection.execute(_SQL.join_by_hashing)
             self._connection.execute(_SQL.set_ledger, {"ledger_id": self._ledger_id})
             return self._connection.execute(statement, parameters).fetchone()[0]  # type: ignore[index]
 

@@ -229,6 +229,23 @@ def test_the_database_knows_the_balance_that_a_new_limit_meets(
     check(shared_database, teller)
 
 
+def test_an_account_that_is_limited_when_its_lane_knows_it_well_is_bounded_from_then_on(
+    teller: Teller, shared_database: Database
+) -> None:
+    for _ in range(2):
+        teller.post("cash", "sales", 5)
+    teller.update("sales", limits=bound("0", "12"))
+
+    teller.post("cash", "sales", 2)
+    full = refusal_of(lambda: teller.post("cash", "sales", 1))
+    teller.update("sales", 2, limits=[])
+    teller.post("cash", "sales", 1)
+
+    assert full.reason == "BALANCE_LIMIT_EXCEEDED"
+    assert teller.balance("sales") == 13
+    check(shared_database, teller)
+
+
 def test_an_account_is_emptied_closed_and_opened_again_in_one_batch(
     teller: Teller, shared_database: Database, ledgers: Ledgers
 ) -> None:

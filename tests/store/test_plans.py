@@ -19,6 +19,7 @@ from clusters import Database
 from faults import until
 from serving import serving
 
+from ledger_server.store.checkpoints import Checkpoints
 from ledger_server.store.database import LANE_SETTINGS, READ_SETTINGS
 from ledger_server.store.replaying import SETTINGS as REPLAY_SETTINGS
 from ledger_server.store.sql import Statement, statements
@@ -109,7 +110,7 @@ _FILL = """
         from generate_series(1, {ledgers}) as ledger, generate_series(1, {rows}) as number;
     insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount,
             balance_after)
-        select ledger, 1 + number % {accounts}, 1, 0, number + 1, side, 1 + side, 1, 1
+        select ledger, 1 + number % {accounts}, 1, 0, number + 1, side, 1 + side, 1, 1 - side
         from generate_series(1, {ledgers}) as ledger, generate_series(1, {rows}) as number,
             generate_series(0, 1) as side;
 """
@@ -231,6 +232,27 @@ def test_what_follows_a_checkpoint_is_read_by_sequence(database: Database, is_an
         text = "\n".join(line for (line,) in plan)
         assert "entries_sequence" in text, text
         assert "Seq Scan on entries" not in text, text
+
+
+def test_a_step_to_the_next_checkpoint_does_not_look_at_every_pair_of_accounts(database: Database) -> None:
+    """Planned for the few entries that young statistics know of, it took 3 s for 10,000 accounts."""
+    accounts, known = 20_000, 100
+    later = (
+        "insert into ledger.entries (ledger_id, account_id, asset_id, layer, sequence, index, side, amount,"
+        " balance_after) select 1, number %% %(accounts)s + 1, 1, 0, number + 1, side, 1 + side, 1, 1 - side"
+        " from generate_series(%(known)s + 1, %(known)s + %(accounts)s) as number, generate_series(0, 1) side"
+    )
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute(_FILL.format(ledgers=1, accounts=accounts, rows=known).encode())
+        owner.execute("vacuum analyze")
+        owner.execute(later, {"accounts": accounts, "known": known})
+
+    with psycopg.connect(database.app_url, autocommit=True) as connection:
+        for setting in (*READ_SETTINGS, "set statement_timeout = '3s'"):
+            connection.execute(setting.encode())
+        checkpoints = Checkpoints(connection, 1)
+        assert checkpoints.write(2 * known) == known + 1
+        assert checkpoints.write(2 * accounts) == known + accounts + 1
 
 
 @pytest.mark.parametrize("is_analyzed", [False, True], ids=["not analyzed", "analyzed"])

@@ -56,6 +56,12 @@ ANIMALS = (
         ),
     ),
     Animal(
+        "limit unseen by a lane that knows the account",
+        "From the day an account in use is given a limit, every post to it is an internal error.",
+        (Plant("ledger_server/store/books.py", "        if wanted.changed:\n", "        if False:\n"),),
+        (_IN_LANES + "test_an_account_that_is_limited_when_its_lane_knows_it_well_is_bounded_from_then_on",),
+    ),
+    Animal(
         "opening compared with what stands",
         "The retry of a CreateAccount is refused as soon as somebody has set a limit.",
         (

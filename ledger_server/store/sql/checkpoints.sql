@@ -14,6 +14,11 @@ select set_config('plan_cache_mode', 'auto', true), set_config('enable_seqscan',
     set_config('enable_sort', 'on', true), set_config('enable_incremental_sort', 'on', true),
     set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true);
 
+-- name: join_by_hashing
+-- For the current database transaction: a step meets thousands of accounts where young statistics
+-- expect a few, and a loop within a loop would look at every pair of them.
+select set_config('enable_nestloop', 'off', true);
+
 -- name: write
 -- Writes the next checkpoint, so many entries after the newest one; answers its sequence, or null.
 select ledger.write_checkpoint(%(entries)s);
