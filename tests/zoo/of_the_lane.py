@@ -150,10 +150,10 @@ ANIMALS = (
         (
             Plant(
                 _LANES,
-                "            with self._change:\n                woken = True\n",
+                "            with self._change:\n                line = ",
                 "            with self._change:\n"
                 "                if self._stopping:\n                    return None\n"
-                "                woken = True\n",
+                "                line = ",
             ),
         ),
         ("tests/service/test_lanes.py::test_who_waits_is_served_before_the_workers_stop",),
