@@ -31,7 +31,6 @@ from ledger_server.domain.accounts import Head
 from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
-from ledger_server.store import rows
 from ledger_server.store.books import BooksReader, OpenedBooks, ids, lane_lock
 from ledger_server.store.heard_clock import HeardClock
 from ledger_server.store.inserting import RowTypes, inserts
@@ -186,7 +185,7 @@ class LaneSession:
         writing.reach("before_begin")
         with self._perhaps_written(batch):
             writing.complete()
-        self.clock.hear(rows.micros(entered.rows()[0][0]))
+        self.clock.hear(entered.number())
         self.failpoint("after_commit")
 
     @contextmanager
