@@ -32,8 +32,8 @@ from ledger_server.store.embedded import SUPERUSER, EmbeddedError, EmbeddedPostg
 from ledger_server.store.interlock import Interlock, SharedSession
 from ledger_server.store.migrate import MigrationError, migrate, newest_migration
 from ledger_server.store.outcomes import DatabaseLost
-from ledger_server.store.posting import no_failpoint
 from ledger_server.store.room import NoRoom, connections_of, refuse_crowd
+from ledger_server.store.writing import no_failpoint
 
 # The database inside the embedded cluster.
 DATABASE = "ledger"

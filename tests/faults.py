@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from clusters import Database
@@ -60,14 +61,19 @@ class Faulty:
     admin: psycopg.Connection[tuple[int]]
 
     def lane_holder(self) -> int:
-        """The backend that holds a lane lock."""
-        row = self.admin.execute(
-            "select pid from pg_locks join pg_database on pg_database.oid = database"
-            " where locktype = 'advisory' and granted and datname = %s",
-            [self.database.name],
-        ).fetchone()
-        assert row is not None
-        return row[0]
+        """The backend that holds a lane lock, or has been told to take one."""
+        rows: list[tuple[int]] = []
+
+        def look() -> bool:
+            rows[:] = self.admin.execute(
+                "select pid from pg_locks join pg_database on pg_database.oid = database"
+                " where locktype = 'advisory' and granted and datname = %s",
+                [self.database.name],
+            ).fetchall()
+            return bool(rows)
+
+        until(look, "a lane held")
+        return rows[0][0]
 
     def transactions(self) -> int:
         """How many transactions stand in the whole database."""
@@ -107,12 +113,12 @@ class Faulty:
 
 
 @contextmanager
-def faulty_server(database: Database) -> Iterator[Faulty]:
+def faulty_server(database: Database, **settings: Any) -> Iterator[Faulty]:
     """A server whose way to the database can be cut."""
     failpoints = Failpoints()
     with (
         SeverableProxy(database.app_url) as proxy,
         psycopg.connect(database.owner_url, autocommit=True) as admin,
-        serving(proxy.url, failpoint=failpoints, committers=2) as server,
+        serving(proxy.url, failpoint=failpoints, committers=2, **settings) as server,
     ):
         yield Faulty(database, proxy, failpoints, server, admin)

@@ -13,6 +13,9 @@ from ledger.v1 import account_service_pb2_grpc, ledger_admin_service_pb2_grpc, l
 from ledger_server.app import App
 from ledger_server.config import Config
 
+# More than a turn can hold: nothing is decided ahead.
+AT_ONCE = 8_193
+
 
 @dataclass
 class Serving:
@@ -40,7 +43,8 @@ def serving(
 ) -> Iterator[Serving]:
     """Serves a database on a free loopback port until the block ends.
 
-    The hardest way unless said otherwise: every batch that can is decided while another is being written.
+    The hardest way unless said otherwise: every batch that can is decided while another is being written,
+    and so none is written at once (see service/at_once.py); with `ahead_from` AT_ONCE all that can are.
     """
     # Its runs are made where a test asks for them.
     settings = {"daily_trial_balance": False, **settings}

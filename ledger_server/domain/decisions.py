@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from ledger_server.domain.accounts import (
     AccountChangeDraft,
@@ -45,3 +45,18 @@ class Moment(NamedTuple):
 
     record_time: int
     salt: Callable[[], bytes]
+
+
+def new_records(decisions: Sequence[Sequence[Decision]]) -> list[Record]:
+    """What the decisions add to the journal."""
+    return [decision.record for decided in decisions for decision in decided if _is_new(decision)]
+
+
+def are_all_new(decisions: Sequence[Sequence[Decision]]) -> bool:
+    """Whether each of them adds a record."""
+    return all(_is_new(decision) for decided in decisions for decision in decided)
+
+
+def _is_new(decision: Decision) -> TypeGuard[Recorded]:
+    # A validate_only draft has no hash.
+    return isinstance(decision, Recorded) and not decision.replayed and bool(decision.record.hash)

@@ -20,29 +20,29 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ledger_server.domain.accounts import Head
 from ledger_server.domain.audit import Act, acts_of
 from ledger_server.domain.callers import Caller
-from ledger_server.domain.decisions import Decision, Draft, Moment, Record, Recorded
+from ledger_server.domain.decisions import Decision, Draft, Moment, are_all_new, new_records
 from ledger_server.domain.posting import decide
 from ledger_server.domain.refusals import (
     Contention,
     DatabaseUnavailable,
     InvariantBroken,
-    OutcomeUnknown,
     Refusal,
     ledger_not_found,
 )
 from ledger_server.domain.transactions import PostDraft, TemplateDraft
+from ledger_server.service.at_once import AtOnce
 from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
+from ledger_server.service.resolving import was_committed
 from ledger_server.service.tenures import Seat, Tenures, is_over
 from ledger_server.service.wanting import wanted
 from ledger_server.store.books import OpenedBooks
@@ -54,14 +54,10 @@ from ledger_server.store.outcomes import (
     HeadMoved,
     NotCommitted,
 )
-from ledger_server.store.posting import Batch, LaneSession
 from ledger_server.store.wanted import Wanted
+from ledger_server.store.writing import Batch
 
 _log = logging.getLogger(__name__)
-
-# A dead backend of ours may hold the lane lock; it is ended after this long.
-RESOLVE_WAIT_S = 5.0
-RESOLVE_ATTEMPTS_MAX = 6
 
 
 class PostingPlace(Place[list[Decision]]):
@@ -119,12 +115,18 @@ class Committer:
     """Serves posting lanes on one thread, with one database session of its own."""
 
     def __init__(
-        self, database: Database, cache: BooksCache, tenures: Tenures, clock: Callable[[int], int]
+        self,
+        database: Database,
+        cache: BooksCache,
+        tenures: Tenures,
+        at_once: AtOnce,
+        clock: Callable[[int], int],
     ) -> None:
         self._database = database
         self._cache = cache
         self._tenures = tenures
         self._seat = Seat(database, tenures)
+        self._at_once = at_once
         # From the database's clock to record_time; tests put another one in.
         self._clock = clock
 
@@ -232,21 +234,15 @@ class Committer:
         work: list[_Work],
         asked: Wanted,
     ) -> list[list[Decision]]:
-        books, clock, bounded = self._open_books(turn, ledger_id, asked)
+        at_once = self._decided_at_once(turn, ledger_id, work, asked)
+        if at_once is not None:
+            return at_once
+        opened = self._open_books(turn, ledger_id, asked)
+        books, before = opened.books, opened.books.head
         is_ahead = not turn.is_alone
         try:
-            before = books.head
-            moment = Moment(max(self._clock(clock), before.record_time), _salts())
-            decisions = [decide(item.drafts, books, moment, atomic=item.place.atomic) for item in work]
-            records = _records(decisions)
-            asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
-            batch = (
-                self._seat.session().batch(
-                    before, books.head, records, asset_ids, bounded, _acts(work, decisions)
-                )
-                if records
-                else None
-            )
+            decisions = self._decide(opened, work)
+            batch = self._batch(before, opened, work, decisions)
             session = self._seat.lane_session(turn)
             is_last = is_over(session)
             is_contested = self._tenures.is_contested(turn.ledger)
@@ -263,7 +259,7 @@ class Committer:
             if batch is None:
                 session.write_nothing(ledger_id, before if is_ahead else None, keeps_lane=keeps_lane)
             else:
-                self._write(session, ledger_id, batch, keeps_lane)
+                self._write(partial(session.write, ledger_id, batch, keeps_lane=keeps_lane), ledger_id)
         except BaseException as error:
             if isinstance(error, HeadMoved) and not books.is_void:
                 self._tenures.meet(turn.ledger)
@@ -272,11 +268,51 @@ class Committer:
         self._cache.rest(turn.ledger, books)
         return decisions
 
-    def _write(self, session: LaneSession, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
+    def _decided_at_once(
+        self, turn: Turn[PostingPlace], ledger_id: int, work: list[_Work], asked: Wanted
+    ) -> list[list[Decision]] | None:
+        """Decides on the books at hand and writes in one round trip; None where that was not to be."""
+        opened = self._at_once.take(turn, asked, self._seat)
+        if opened is None:
+            return None
+        books, before = opened.books, opened.books.head
+        self._database.failpoint("books_read")
+        mark = books.begin()
+        decisions = self._decide(opened, work)
+        batch = self._batch(before, opened, work, decisions) if are_all_new(decisions) else None
         try:
-            session.write(ledger_id, batch, keeps_lane=keeps_lane)
+            if batch is not None:
+                self._write(partial(self._seat.session().write_at_once, ledger_id, batch), ledger_id)
+        except (HeadMoved, NotCommitted) as error:
+            self._seat.abandon(ledger_id)
+            self._at_once.doubt(turn.ledger, isinstance(error, HeadMoved))
+            batch = None
+        if batch is None:
+            books.undo(mark)
+        books.keep()
+        self._at_once.give_back(turn.ledger, books)
+        return decisions if batch is not None else None
+
+    def _decide(self, opened: OpenedBooks, work: list[_Work]) -> list[list[Decision]]:
+        books = opened.books
+        moment = Moment(max(self._clock(opened.clock), books.head.record_time), _salts())
+        return [decide(item.drafts, books, moment, atomic=item.place.atomic) for item in work]
+
+    def _batch(
+        self, before: Head, opened: OpenedBooks, work: list[_Work], decisions: list[list[Decision]]
+    ) -> Batch | None:
+        """What the decisions add to the journal, ready to be sent; None where it is nothing."""
+        records, books = new_records(decisions), opened.books
+        asset_ids = {code: asset.asset_id for code, asset in books.assets.items() if asset is not None}
+        acts = _acts(work, decisions)
+        make = self._seat.session().batch
+        return make(before, books.head, records, asset_ids, opened.bounded, acts) if records else None
+
+    def _write(self, write: Callable[[], None], ledger_id: int) -> None:
+        try:
+            write()
         except CommitUnknown as error:
-            if not self._was_committed(ledger_id, error):
+            if not was_committed(self._seat, ledger_id, error):
                 # Not by another writer's doing: the way to the database broke, or its disk is full.
                 raise DatabaseLost(str(error)) from error
 
@@ -292,29 +328,6 @@ class Committer:
                 self._tenures.meet(turn.ledger)
             return opened
         return self._seat.session().open_ahead(ledger_id, asked, cached)
-
-    def _was_committed(self, ledger_id: int, unknown: CommitUnknown) -> bool:
-        """Resolves an unknown outcome under the lane lock, on a new session; raises OutcomeUnknown."""
-        old_pid, began = self._seat.drop()
-        deadline = began + RESOLVE_WAIT_S
-        for attempt in range(RESOLVE_ATTEMPTS_MAX):
-            if attempt:
-                time.sleep(random.uniform(0.05, 0.1 * 2**attempt))
-            try:
-                session = self._seat.session()
-                if time.monotonic() > deadline:
-                    session.end_backend(old_pid)
-                return session.was_committed(ledger_id, unknown.sequence, unknown.record_hash)
-            except NotCommitted:
-                # The old backend still holds the lane lock: it is ended the next time.
-                self._seat.abandon(ledger_id)
-                deadline = time.monotonic()
-            except DatabaseLost:
-                self._seat.drop()
-        raise OutcomeUnknown(
-            "the database was lost while it committed; ask again with the same idempotency key",
-            same_key_retry="true",
-        ) from unknown
 
 
 def _unavailable(error: DatabaseLost) -> DatabaseUnavailable:
@@ -343,17 +356,6 @@ def _halve(work: list[_Work]) -> tuple[list[_Work], list[_Work]] | None:
     if len(work) > 1:
         return work[: len(work) // 2], work[len(work) // 2 :]
     return work[0].halves()
-
-
-def _records(decisions: list[list[Decision]]) -> list[Record]:
-    """What the decisions add to the journal."""
-    return [
-        decision.record
-        for decided in decisions
-        for decision in decided
-        # A validate_only draft has no hash.
-        if isinstance(decision, Recorded) and not decision.replayed and decision.record.hash
-    ]
 
 
 def _acts(work: list[_Work], decisions: list[list[Decision]]) -> list[Act]:

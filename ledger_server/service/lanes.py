@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ledger_server.domain.refusals import InvariantBroken, Overloaded, ShuttingDown
 from ledger_server.service.places import Place
+from ledger_server.service.resting import Resting
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Lanes(Generic[PlaceT]):
     `weight_max` bounds one turn, `waiting_max` the places of one lane. From a weight of
     `ahead_from` the next turn begins while one is being finished; never where it is None.
     Before a turn begins others are given a moment to join it, and another one after each in
-    which somebody came, `moments_max` in all.
+    which somebody came, `moments_max` in all; none where a caller is alone, and was before.
     """
 
     def __init__(
@@ -141,7 +142,10 @@ class Lanes(Generic[PlaceT]):
         self._ready: OrderedDict[str, None] = OrderedDict()
         self._ahead: OrderedDict[str, None] = OrderedDict()
         self._stopping = False
-        self._change = threading.Condition()
+        # Whether the last turn had several places: then others are about to come.
+        self._had_company = False
+        self._change = threading.Lock()
+        self._resting = Resting(self._change)
         self._threads = [
             threading.Thread(target=self._run, args=(make_worker,), name=f"{name}-{number}", daemon=True)
             for number in range(workers)
@@ -156,7 +160,7 @@ class Lanes(Generic[PlaceT]):
         """Serves who waits, then stops the workers and waits for them."""
         with self._change:
             self._stopping = True
-            self._change.notify_all()
+            self._resting.wake_all()
         for thread in self._threads:
             thread.join(timeout_s)
 
@@ -191,7 +195,7 @@ class Lanes(Generic[PlaceT]):
             return
         if ledger not in line:
             line[ledger] = None
-            self._change.notify()
+            self._resting.wake_one()
 
     def _is_worth_it(self, lane: _Lane[PlaceT]) -> bool:
         return self._ahead_from is not None and lane.weight >= self._ahead_from
@@ -216,28 +220,34 @@ class Lanes(Generic[PlaceT]):
     def _take(self, worker: Worker[PlaceT]) -> Turn[PlaceT] | None:
         """The next turn: whoever waits in a lane, up to the bound. None when stopped."""
         while True:
-            turn = None
             with self._change:
-                woken = True
-                if not self._ready and not self._ahead:
-                    if self._stopping:
-                        return None
-                    woken = self._change.wait(IDLE_CHECK_S)
                 line = self._ready or self._ahead
                 if line:
                     ledger, _ = line.popitem(last=False)
                     turn = self._begin(ledger)
+                    has_company = self._had_company or len(self._lanes[ledger].waiting) > 1
+                    if not has_company:
+                        self._lanes[ledger].move(turn.places, self._weight_max)
+                elif self._stopping:
+                    return None
+                else:
+                    turn, gate = None, self._resting.lie_down()
             if turn is not None:
-                # Whoever is about to come, on a thread that is ready to run, comes along.
-                for _ in range(self._moments_max):
-                    time.sleep(0)
-                    with self._change:
-                        has_grown = self._lanes[turn.ledger].move(turn.places, self._weight_max)
-                    if not has_grown:
-                        break
+                if has_company:
+                    self._wait_for_company(turn)
                 return turn
-            if not woken:
+            if not self._resting.wait(gate, IDLE_CHECK_S):
                 self._idle(worker)
+
+    def _wait_for_company(self, turn: Turn[PlaceT]) -> None:
+        """Whoever is about to come, on a thread that is ready to run, comes along."""
+        for _ in range(self._moments_max):
+            time.sleep(0)
+            with self._change:
+                has_grown = self._lanes[turn.ledger].move(turn.places, self._weight_max)
+                self._had_company = len(turn.places) > 1
+            if not has_grown:
+                break
 
     @staticmethod
     def _idle(worker: Worker[PlaceT]) -> None:

@@ -29,6 +29,7 @@ from ledger_server.domain.refusals import (
 )
 from ledger_server.domain.transactions import PostDraft, ReverseDraft, TemplateDraft, Transaction
 from ledger_server.service.aggregates import Aggregates
+from ledger_server.service.at_once import AtOnce
 from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
 from ledger_server.service.checkpointer import Checkpointer
@@ -67,9 +68,10 @@ class Ledgers:
     ) -> None:
         self.database = database
         cache, tenures = BooksCache(), Tenures()
+        at_once = AtOnce(cache, tenures, ahead_from)
         self._posting: Lanes[PostingPlace] = Lanes(
             "committer",
-            lambda: Committer(database, cache, tenures, clock),
+            lambda: Committer(database, cache, tenures, at_once, clock),
             workers=committers,
             weight_max=DRAFTS_PER_TURN_MAX,
             waiting_max=waiting_max,

@@ -25,8 +25,31 @@ from ledger_server.store.posting import LaneSession
 TENURE_S = 0.1
 # A lane counts as wanted by another server for this long after one was met there.
 CONTESTED_S = 1.0
-# How many such lanes are remembered.
-CONTESTED_MAX = 10_000
+# How many ledgers are remembered.
+RECENT_MAX = 10_000
+
+
+class RecentLedgers:
+    """Ledgers in which something was met not long ago. Safe to share between threads."""
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self._met: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, ledger: str) -> None:
+        """It was met just now."""
+        with self._lock:
+            self._met[ledger] = time.monotonic()
+            self._met.move_to_end(ledger)
+            if len(self._met) > RECENT_MAX:
+                self._met.popitem(last=False)
+
+    def holds(self, ledger: str) -> bool:
+        """Whether it was met not long ago."""
+        with self._lock:
+            met = self._met.get(ledger)
+        return met is not None and time.monotonic() - met < self._within_s
 
 
 class Tenures:
@@ -34,7 +57,7 @@ class Tenures:
 
     def __init__(self) -> None:
         self._sessions: dict[str, LaneSession] = {}
-        self._met: OrderedDict[str, float] = OrderedDict()
+        self._met = RecentLedgers(CONTESTED_S)
         self._lock = threading.Lock()
 
     def pass_on(self, ledger: str, session: LaneSession) -> None:
@@ -49,17 +72,11 @@ class Tenures:
 
     def meet(self, ledger: str) -> None:
         """Another server was met in the lane: its records had moved the head."""
-        with self._lock:
-            self._met[ledger] = time.monotonic()
-            self._met.move_to_end(ledger)
-            if len(self._met) > CONTESTED_MAX:
-                self._met.popitem(last=False)
+        self._met.note(ledger)
 
     def is_contested(self, ledger: str) -> bool:
         """Whether another server may have the lane next."""
-        with self._lock:
-            met = self._met.get(ledger)
-        return met is not None and time.monotonic() - met < CONTESTED_S
+        return self._met.holds(ledger)
 
 
 def is_over(session: LaneSession) -> bool:

@@ -19,3 +19,8 @@ class ServiceConnection(Connection[Any]):
         super().__init__(pgconn, *arguments, **options)
         # The labels of the statements that this connection has prepared.
         self.prepared: set[bytes] = set()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be said over it any more."""
+        return self.closed or self.broken

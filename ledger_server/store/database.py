@@ -17,8 +17,9 @@ from ledger_server.store import interlock
 from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.patience import LaneConnection
-from ledger_server.store.posting import LaneSession, no_failpoint
+from ledger_server.store.posting import LaneSession
 from ledger_server.store.sql import statements
+from ledger_server.store.writing import no_failpoint
 
 _SQL = statements("database")
 

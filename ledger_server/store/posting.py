@@ -8,7 +8,9 @@
     unlock    behind the COMMIT                                  ┘ 1
 
 Where a batch is decided while the one before is being written, it reads without the
-lock, which the other's session holds, and takes it before it writes.
+lock, which the other's session holds, and takes it before it writes. A small batch whose
+accounts and balances are known is decided without a look at the database and written in
+one round trip (`write_at_once`): vouch, BEGIN SERIALIZABLE, lock, the head moves, rows, COMMIT.
 
 Inside the database transaction only the ledger's own head row is read, by moving
 it, and only if it is still the one the books were read at (measured with four
@@ -21,7 +23,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import psycopg
 from psycopg import pq
@@ -30,9 +31,9 @@ from ledger_server.domain.accounts import Head
 from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
-from ledger_server.store import rows
 from ledger_server.store.books import BooksReader, OpenedBooks, ids, lane_lock
-from ledger_server.store.inserting import Insert, RowTypes, inserts, send
+from ledger_server.store.heard_clock import HeardClock
+from ledger_server.store.inserting import RowTypes, inserts
 from ledger_server.store.outcomes import (
     CommitUnknown,
     DatabaseLost,
@@ -45,21 +46,9 @@ from ledger_server.store.patience import LaneConnection
 from ledger_server.store.roundtrip import Asking, RoundTrip
 from ledger_server.store.sql import Statement, statements
 from ledger_server.store.wanted import Wanted
+from ledger_server.store.writing import Batch, Writing
 
 _SQL = statements("lane")
-
-
-def no_failpoint(name: str) -> None:
-    """Nobody looks."""
-
-
-class Batch(NamedTuple):
-    """What moves the head from `before` to `after`, ready to be sent; `bounded` places have limits."""
-
-    before: Head
-    after: Head
-    inserts: list[Insert]
-    bounded: list[tuple[int, int]]
 
 
 class LaneSession:
@@ -79,6 +68,7 @@ class LaneSession:
         self.backend_pid: int = connection.info.backend_pid
         # When the last database transaction began.
         self.began = time.monotonic()
+        self.clock = HeardClock()
 
     def open_books(self, ledger: str, ledger_id: int, wanted: Wanted, cached: Books | None) -> OpenedBooks:
         """Takes the lane lock, unless it is held, and reads the books; see BooksReader.open.
@@ -92,6 +82,7 @@ class LaneSession:
             opened = BooksReader(self.connection).open(
                 ledger, ledger_id, wanted, cached, is_locked=was_locked
             )
+        self.clock.hear(opened.clock)
         if not was_locked:
             self.locked_at = time.monotonic()
             self.met_others = left_at is not None and opened.books.head.sequence != left_at
@@ -110,7 +101,7 @@ class LaneSession:
         try:
             yield
         except psycopg.Error as error:
-            if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
+            if outcome_of(error, connection_lost=self.connection.is_lost) is Outcome.UNKNOWN:
                 # Not by the batch's doing: cancelled, out of memory, disk full.
                 raise DatabaseLost(str(error).partition("\n")[0]) from error
             raise NotCommitted(error) from error
@@ -150,12 +141,8 @@ class LaneSession:
         self.failpoint("decided")
         with self._nothing_written():
             self._prepare(ledger_id, batch.bounded)
-        try:
+        with self._perhaps_written(batch):
             self._write(ledger_id, batch, keeps_lane)
-        except psycopg.Error as error:
-            if outcome_of(error, connection_lost=self._is_lost()) is Outcome.UNKNOWN:
-                raise CommitUnknown(error, batch.after.sequence, batch.after.hash) from error
-            raise NotCommitted(error) from error
 
     def _prepare(self, ledger_id: int, bounded: list[tuple[int, int]]) -> None:
         """Takes the lane lock, if it is not held, and has the fence vouched for."""
@@ -171,50 +158,44 @@ class LaneSession:
         trip.go()
 
     def _write(self, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
-        before, after = batch.before, batch.after
-        trip = RoundTrip(self.connection)
-        self._reach("before_begin", trip)
-        trip.ask(_SQL.begin)
-        trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
-        moved = trip.ask(
-            _SQL.move_head,
-            ledger_id=ledger_id,
-            before_sequence=before.sequence,
-            before_hash=before.hash,
-            sequence=after.sequence,
-            hash=after.hash,
-            record_time=rows.moment(after.record_time).isoformat(),
-        )
-        self._reach("after_head", trip)
-        for insert in batch.inserts:
-            send(trip, insert, ledger_id, after.record_time)
-        self._reach("before_commit", trip)
-        committed = trip.ask(_SQL.commit)
-        if not keeps_lane:
-            # Skipped where COMMIT fails; `abandon` unlocks then.
-            trip.ask(_SQL.unlock, lane=lane_lock(ledger_id))
-        self._reach("commit_sent", trip)
-        try:
-            trip.go()
-        except psycopg.Error as error:
-            if moved.is_there and moved.count == 0 and not self._is_lost():
-                # Behind a head that moved on every row is out of place, whatever was said of it.
-                raise HeadMoved from error
-            if committed.is_there:
-                # What failed came behind COMMIT: whoever looks for the record finds what became of it.
-                raise CommitUnknown(error, after.sequence, after.hash) from error
-            raise
-        if committed.tag != "COMMIT":
-            # PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction.
-            raise psycopg.errors.InFailedSqlTransaction(f"COMMIT was answered {committed.tag}")
+        writing = Writing(self.connection, ledger_id, batch, self.failpoint)
+        writing.reach("before_begin")
+        writing.trip.ask(_SQL.begin)
+        writing.trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
+        writing.complete(keeps_lane=keeps_lane)
         self._is_locked = keeps_lane
         self.failpoint("after_commit")
 
-    def _reach(self, name: str, trip: RoundTrip) -> None:
-        """A failpoint within a trip: what was queued before it is sent first, where somebody looks."""
-        if self.failpoint is not no_failpoint:
-            trip.send()
-            self.failpoint(name)
+    def write_at_once(self, ledger_id: int, batch: Batch) -> None:
+        """Writes a batch in one round trip that was decided without a look at the database.
+
+        The lane lock is held by the database transaction, to its end. Nothing is written
+        where another server has it, where the head has moved (HeadMoved both), and where a key
+        is taken. Raises as `write` does; the session must hold no lane.
+        """
+        self.began = time.monotonic()
+        self.failpoint("decided")
+        writing = Writing(self.connection, ledger_id, batch, self.failpoint)
+        if batch.bounded:
+            # Before BEGIN: SERIALIZABLE would watch all that it reads. Where it fails, the fence does.
+            Asking(writing.trip, ledger_id)(_SQL.vouch, **ids(batch.bounded))
+            writing.trip.sync()
+        writing.trip.ask(_SQL.begin)
+        entered = writing.trip.ask(_SQL.enter_lane, ledger_id=ledger_id, lane=lane_lock(ledger_id))
+        writing.reach("before_begin")
+        with self._perhaps_written(batch):
+            writing.complete()
+        self.clock.hear(entered.number())
+        self.failpoint("after_commit")
+
+    @contextmanager
+    def _perhaps_written(self, batch: Batch) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            if outcome_of(error, connection_lost=self.connection.is_lost) is Outcome.UNKNOWN:
+                raise CommitUnknown(error, batch.after.sequence, batch.after.hash) from error
+            raise NotCommitted(error) from error
 
     def abandon(self, ledger_id: int) -> None:
         """Rolls back and gives the lane lock back after a failure. Raises DatabaseLost if it is gone."""
@@ -295,6 +276,3 @@ class LaneSession:
             yield
         except psycopg.Error as error:
             raise DatabaseLost(str(error).partition("\n")[0]) from error
-
-    def _is_lost(self) -> bool:
-        return self.connection.closed or self.connection.broken

@@ -62,6 +62,10 @@ class Answer:
         rows: list[tuple[Any, ...]] = self._transformer.load_rows(0, self._result.ntuples, tuple)
         return rows
 
+    def number(self) -> int:
+        """The first row's first value, a whole number; cheaper than a row."""
+        return int(self._result.get_value(0, 0))
+
     def row(self) -> tuple[Any, ...] | None:
         """The first row, if there is one."""
         return self.rows()[0] if self._result.ntuples else None

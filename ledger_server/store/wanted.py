@@ -31,6 +31,21 @@ class Wanted:
     # Drafts that only the chart's templates make posts of.
     templates: list[TemplateDraft] = field(default_factory=list)
 
+    @property
+    def are_posts(self) -> bool:
+        """Whether the drafts are posts with entries of their own, and nothing else."""
+        others = (
+            self.origins,
+            self.members,
+            self.opened,
+            self.changed,
+            self.closed,
+            self.templates,
+            self.creates_assets,
+            self.chart,
+        )
+        return bool(self.places) and not any(others)
+
     def add_post(self, draft: PostDraft) -> None:
         """What a post's entries and preconditions name."""
         for account, _, _, asset in draft.entries:

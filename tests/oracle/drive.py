@@ -27,7 +27,7 @@ from oracle.aggregated import Aggregated
 from oracle.forms import Fields, Refused
 from oracle.reference import Reference
 from oracle.restarting import restart_database
-from serving import Serving, serving
+from serving import AT_ONCE, Serving, serving
 from statuses import Told, told_by, told_error
 
 # Where the service's clock starts: after every real one, so that the journal's times are all ours.
@@ -186,7 +186,9 @@ class Drive:
     def _serve(self, servers: int) -> None:
         self.close()
         self._servers = [
-            self._ends.enter_context(serving(self._database_url, clock=lambda _: self.reference.now))
+            self._ends.enter_context(
+                serving(self._database_url, clock=lambda _: self.reference.now, ahead_from=AT_ONCE)
+            )
             for _ in range(servers)
         ]
 

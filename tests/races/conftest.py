@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from callers import Teller
 from clusters import Cluster, Database
-from serving import Serving, serving
+from serving import AT_ONCE, Serving, serving
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,12 @@ def shared_database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one server", "two servers"])
 def servers(request: pytest.FixtureRequest, shared_database: Database) -> Iterator[list[Serving]]:
-    """Servers on one database."""
+    """Servers on one database: one decides ahead what it can, the second writes at once what it can."""
     with serving(shared_database.app_url) as first:
         if request.param == 1:
             yield [first]
         else:
-            with serving(shared_database.app_url) as second:
+            with serving(shared_database.app_url, ahead_from=AT_ONCE) as second:
                 yield [first, second]
 
 

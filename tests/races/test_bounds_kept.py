@@ -32,7 +32,7 @@ from ledger.v1.ledger_admin_service_pb2 import CreateLedgerRequest
 from metamorphic.seeds import seeds
 from races.replayed_bounds import Line, Posted, Replayed, Version, journal_of, replayed
 from sample_templates import moving, parameters
-from serving import Serving, serving
+from serving import AT_ONCE, Serving, serving
 from template_calls import operation_by, post_by
 
 from ledger_server.domain.parameters import Parameter, ParameterType
@@ -90,9 +90,12 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def pair(shared_database: Database) -> Iterator[list[Serving]]:
-    """Two servers on one database."""
+    """Two servers on one database: one decides ahead what it can, the other writes at once what it can."""
     with ExitStack() as ends:
-        yield [ends.enter_context(serving(shared_database.app_url)) for _ in range(2)]
+        yield [
+            ends.enter_context(serving(shared_database.app_url, ahead_from=ahead_from))
+            for ahead_from in (1, AT_ONCE)
+        ]
 
 
 def open_books(server: Serving) -> Teller:

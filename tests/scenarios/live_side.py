@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import Message
 from oracle.drive import METHODS, plain, request, stub
 from scenarios.sides import START, Fields, Refusal
-from serving import Serving, serving
+from serving import AT_ONCE, Serving, serving
 from society import Person, Society, society
 from statuses import Told, told_error
 
@@ -52,7 +52,7 @@ class LiveSide:
 
     def _as_nobody(self) -> Serving:
         if self._server is None:
-            serve = serving(self._database_url, clock=lambda _: self.now)
+            serve = serving(self._database_url, clock=lambda _: self.now, ahead_from=AT_ONCE)
             self._server = self._ends.enter_context(serve)
         return self._server
 

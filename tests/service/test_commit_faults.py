@@ -19,7 +19,7 @@ from faults import PATIENCE_S, Faulty, faulty_server, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serving import serving
 
-from ledger_server.service import group_commit
+from ledger_server.service import resolving
 from ledger_server.store.books import lane_lock
 from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
@@ -114,7 +114,7 @@ def test_a_stranded_backend_that_keeps_the_lane_lock_is_ended_and_the_batch_reco
 def test_an_outcome_that_cannot_be_found_out_is_told_as_unknown_and_the_key_settles_it(
     faulty: Faulty, is_committed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "RESOLVE_ATTEMPTS_MAX", 1)
+    monkeypatch.setattr(resolving, "RESOLVE_ATTEMPTS_MAX", 1)
     teller = Teller.open(faulty.server)
     if is_committed:
         faulty.lose_the_answer_of_the_next_commit(1, lambda holder: faulty.proxy.cut_all())

@@ -273,12 +273,63 @@ def test_a_turn_that_begins_early_enters_after_the_one_before_has_left() -> None
 def test_a_turn_waits_while_somebody_comes_and_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     clerk = Clerk()
     with joined_at_each_moment(monkeypatch, clerk, moments_max=3) as (lanes, came):
-        lanes.submit("a", Numbered(9))
+        occupied(lanes, clerk)
+        for number in (8, 9):
+            lanes.submit("a", Numbered(number))
         clerk.let_all_go_on()
-        until(lambda: bool(clerk.served))
+        until(lambda: len(clerk.served) > 1)
         answers_of(list(came))
 
-    assert clerk.served[0] == ("a", [9, 0, 1, 2])
+    assert clerk.served[1] == ("a", [8, 9, 0, 1, 2])
+
+
+def test_a_caller_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment took 80 microseconds, as long as a round trip."""
+    clerk = Clerk()
+    clerk.let_all_go_on()
+    with joined_at_each_moment(monkeypatch, clerk) as (lanes, came):
+        for number in range(5):
+            place = Numbered(number)
+            lanes.submit("a", place)
+            answers_of([place])
+
+    assert came == []
+    assert [numbers for _, numbers in clerk.served] == [[0], [1], [2], [3], [4]]
+
+
+def test_after_company_others_are_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clerk = Clerk()
+    with joined_at_each_moment(monkeypatch, clerk) as (lanes, came):
+        occupied(lanes, clerk)
+        for number in (8, 9):
+            lanes.submit("a", Numbered(number))
+        clerk.let_all_go_on()
+        until(lambda: len(clerk.served) > 1 and all(place.is_settled for place in came))
+        lanes.submit("b", Numbered(7))
+        until(lambda: ("a", [1]) in clerk.served)
+
+    assert clerk.served[1] == ("a", [8, 9, 0])
+    assert ("b", [7]) in clerk.served
+
+
+def test_who_worked_last_works_next() -> None:
+    """Committers took turns, each with a cold session of its own: a tenth of a caller's time."""
+    clerks = [Clerk() for _ in range(4)]
+    waiting = iter(clerks)
+    lanes: Lanes[Numbered] = Lanes("clerk", lambda: next(waiting), workers=4, weight_max=9, waiting_max=9)
+    for clerk in clerks:
+        clerk.let_all_go_on()
+    lanes.start()
+    try:
+        for number in range(8):
+            until(lambda: len(lanes._resting) == 4)
+            place = Numbered(number)
+            lanes.submit("a", place)
+            answers_of([place])
+    finally:
+        lanes.stop(PATIENCE_S)
+
+    assert sorted(len(clerk.served) for clerk in clerks) == [0, 0, 0, 8]
 
 
 def test_whoever_comes_meanwhile_is_weighed_with_those_who_came_before(
@@ -286,9 +337,11 @@ def test_whoever_comes_meanwhile_is_weighed_with_those_who_came_before(
 ) -> None:
     clerk = Clerk()
     with joined_at_each_moment(monkeypatch, clerk, moments_max=8, weight_max=2) as (lanes, came):
-        lanes.submit("a", Numbered(9))
+        occupied(lanes, clerk)
+        for number in (8, 9):
+            lanes.submit("a", Numbered(number))
         clerk.let_all_go_on()
         until(lambda: len(came) == 6 and all(place.is_settled for place in came))
 
     assert max(len(numbers) for _, numbers in clerk.served) == 2
-    assert [number for _, numbers in clerk.served for number in numbers] == [9, 0, 1, 2, 3, 4, 5]
+    assert [number for _, numbers in clerk.served for number in numbers] == [0, 8, 9, 0, 1, 2, 3, 4, 5]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -44,7 +45,7 @@ def until(is_so: Callable[[], AnswerT | None], what: str, patience_s: float = PA
 class Process:
     """A Python program of this tree, which is told to end when this process dies."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, ahead_from: str = "1") -> None:
         self._log = log
         with log.open("ab") as errors:
             ourselves = User("", os.geteuid(), os.getegid())
@@ -55,7 +56,7 @@ class Process:
                 stderr=errors,
                 # Unread lines stay in the pipe, where select sees them.
                 bufsize=0,
-                env=_environment(),
+                env=_environment(ahead_from),
             )
 
     def hear(self, patience_s: float = PATIENCE_S) -> str:
@@ -89,10 +90,14 @@ class Process:
                 _pipe(pipe).close()
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without what would send a server elsewhere; every batch that can is decided ahead."""
+# One server decides every batch ahead that it can, the next one writes every batch at once that it can.
+_AHEAD_FROM = cycle(("1", "8192"))
+
+
+def _environment(ahead_from: str) -> dict[str, str]:
+    """Ours, without what would send a server elsewhere; from so many on batches are decided ahead."""
     kept = {name: text for name, text in os.environ.items() if name not in _NOT_FOR_SERVERS}
-    return kept | {"PYTHONPATH": _PATHS, "GRPC_VERBOSITY": "NONE", "LEDGER_AHEAD_FROM": "1"}
+    return kept | {"PYTHONPATH": _PATHS, "GRPC_VERBOSITY": "NONE", "LEDGER_AHEAD_FROM": ahead_from}
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -112,7 +117,9 @@ class Server:
     def start(self, *failpoint: str) -> None:
         """Starts it and waits until it listens; with a failpoint, the one that can die there."""
         module = ("torture.served", *failpoint) if failpoint else ("ledger_server.cli", "serve")
-        self.process = Process(self._log, *module, "--listen", self.target, *self._books)
+        self.process = Process(
+            self._log, *module, "--listen", self.target, *self._books, ahead_from=next(_AHEAD_FROM)
+        )
         deadline = time.monotonic() + PATIENCE_S
         while True:
             words = self.process.hear(deadline - time.monotonic()).split()

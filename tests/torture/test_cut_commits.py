@@ -13,7 +13,7 @@ from clusters import Database
 from serving import serving
 from torture.cutting import CommitProxy
 
-from ledger_server.service import group_commit
+from ledger_server.service import resolving
 from ledger_server.store import patience
 
 BOUND_S = 10.0
@@ -48,7 +48,7 @@ def test_a_ledger_goes_on_when_the_way_to_its_database_swallows_everything(
 ) -> None:
     """A committer waited for ever for the answer to its COMMIT, and with it everybody after it."""
     monkeypatch.setattr(patience, "SILENCE_MAX_S", 1.0)
-    monkeypatch.setattr(group_commit, "RESOLVE_WAIT_S", 0.5)
+    monkeypatch.setattr(resolving, "RESOLVE_WAIT_S", 0.5)
     with served_through(database) as (proxy, teller):
         proxy.arm("swallow")
         began = time.monotonic()
@@ -70,4 +70,4 @@ def test_a_ledger_goes_on_when_the_way_to_its_database_swallows_everything(
 def test_a_lane_is_patient_for_longer_than_a_lock_may_take_and_shorter_than_callers_may_wait() -> None:
     # lock_timeout is 5 s; after the silence the ledger must be going on within BOUND_S.
     assert 5.0 < patience.SILENCE_MAX_S < BOUND_S - 1.0
-    assert group_commit.RESOLVE_WAIT_S < patience.SILENCE_MAX_S
+    assert resolving.RESOLVE_WAIT_S < patience.SILENCE_MAX_S

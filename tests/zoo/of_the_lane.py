@@ -12,7 +12,10 @@ _OUTCOMES = "ledger_server/store/outcomes.py"
 
 _TENURES = "ledger_server/service/tenures.py"
 
+_SQL = "ledger_server/store/sql/lane.sql"
+
 _AHEAD = "tests/service/test_ahead.py::"
+_AT_ONCE = "tests/service/test_at_once.py::"
 _SHARED = "tests/races/test_two_servers.py::"
 _FAULTS = "tests/service/test_commit_faults.py::"
 _REFUSALS = "tests/service/test_database_refusals.py::"
@@ -150,10 +153,10 @@ ANIMALS = (
         (
             Plant(
                 _LANES,
-                "            with self._change:\n                woken = True\n",
+                "            with self._change:\n                line = ",
                 "            with self._change:\n"
                 "                if self._stopping:\n                    return None\n"
-                "                woken = True\n",
+                "                line = ",
             ),
         ),
         ("tests/service/test_lanes.py::test_who_waits_is_served_before_the_workers_stop",),
@@ -182,11 +185,11 @@ ANIMALS = (
         (
             Plant(
                 _COMMITTING,
-                "            asset_ids = {code:",
+                "            batch = self._batch(before, opened, work, decisions)\n",
                 "            for item, decided in zip(work, decisions, strict=True):\n"
                 "                if len(decided) == len(item.place.drafts):\n"
                 "                    item.place.settle(decided)\n"
-                "            asset_ids = {code:",
+                "            batch = self._batch(before, opened, work, decisions)\n",
             ),
         ),
         (_FAULTS + "test_nobody_hears_of_a_post_before_it_is_durable_nor_of_one_that_was_rolled_back",),
@@ -194,13 +197,13 @@ ANIMALS = (
     Animal(
         "UNKNOWN taken for not committed",
         "A batch whose answer was lost is written again: posts without a key are made twice.",
-        (Plant(_COMMITTING, "if not self._was_committed(ledger_id, error):", "if error is not None:"),),
+        (Plant(_COMMITTING, "if not was_committed(self._seat, ledger_id, error):", "if error is not None:"),),
         (_FAULTS + "test_a_commit_whose_answer_is_lost_is_found_and_answered",),
     ),
     Animal(
         "UNKNOWN taken for committed",
         "A batch that was lost with its connection is confirmed to its callers.",
-        (Plant(_COMMITTING, "if not self._was_committed(ledger_id, error):", "if error is None:"),),
+        (Plant(_COMMITTING, "if not was_committed(self._seat, ledger_id, error):", "if error is None:"),),
         (_FAULTS + "test_a_session_that_is_ended_anywhere_on_the_path_costs_the_caller_nothing",),
     ),
     Animal(
@@ -224,7 +227,13 @@ ANIMALS = (
     Animal(
         "clock that runs back",
         "After a failover to a machine whose clock is behind, every post is refused as an internal error.",
-        (Plant(_COMMITTING, "max(self._clock(clock), before.record_time)", "self._clock(clock)"),),
+        (
+            Plant(
+                _COMMITTING,
+                "max(self._clock(opened.clock), books.head.record_time)",
+                "self._clock(opened.clock)",
+            ),
+        ),
         ("tests/service/test_balances.py::test_record_times_never_go_back_when_the_clock_does",),
     ),
     Animal(
@@ -271,5 +280,41 @@ ANIMALS = (
             Plant(_TENURES, "        if turn.is_followed(at_work=True):\n", "        if True:\n"),
         ),
         (_SHARED + "test_a_lane_that_nobody_follows_is_held_by_nobody",),
+    ),
+    Animal(
+        "written at once through a held lane",
+        "A batch is written while another server has the lane, and one of the two is written in vain.",
+        (
+            Plant(
+                _SQL,
+                "case when pg_try_advisory_xact_lock(%(lane)s) then",
+                "case when pg_try_advisory_xact_lock(%(lane)s) is not null then",
+            ),
+        ),
+        (_AT_ONCE + "test_a_lane_that_somebody_holds_is_waited_for_and_not_written_through",),
+    ),
+    Animal(
+        "refused at once",
+        "A retry of a payment that spent everything is told that there is no money, not that it was made.",
+        (Plant(_COMMITTING, "if are_all_new(decisions) else None", "if new_records(decisions) else None"),),
+        (_AT_ONCE + "test_what_the_books_at_hand_refuse_is_told_by_nobody_before_its_key_is_looked_for",),
+    ),
+    Animal(
+        "tried at once and not taken back",
+        "A payment that was not made again is in the balances that the next ones are judged by.",
+        (Plant(_COMMITTING, "            books.undo(mark)\n", "            pass\n"),),
+        (
+            _AT_ONCE + "test_a_replay_that_was_tried_leaves_the_books_as_they_were"
+            "_and_others_are_read_for_a_while",
+        ),
+    ),
+    Animal(
+        "clock that nobody set",
+        "Payments are recorded at times that have not come yet.",
+        (Plant("ledger_server/store/heard_clock.py", "passed * 1_000_000", "passed * 9_000_000 + 9_000"),),
+        (
+            _AT_ONCE + "test_record_times_are_the_databases_and_never_ahead_of_it",
+            "tests/store/test_heard_clock.py::test_what_passes_here_is_added_to_what_was_said_for_a_second",
+        ),
     ),
 )

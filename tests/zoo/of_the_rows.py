@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _POSTING = "ledger_server/store/posting.py"
+_WRITING = "ledger_server/store/writing.py"
 _BINARY = "ledger_server/store/binary_rows.py"
 _TRIP = "ledger_server/store/roundtrip.py"
 
@@ -27,7 +28,7 @@ ANIMALS = (
         "A server that has written keeps the ledger from every other server.",
         (
             Plant(
-                _POSTING,
+                _WRITING,
                 "        if not keeps_lane:\n",
                 "        if False:\n",
             ),
@@ -39,7 +40,7 @@ ANIMALS = (
         "A caller is told of an internal error where another server was only faster.",
         (
             Plant(
-                _POSTING,
+                _WRITING,
                 "if moved.is_there and moved.count == 0 and",
                 "if moved.is_there and moved.count < 0 and",
             ),

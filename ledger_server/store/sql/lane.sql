@@ -16,6 +16,13 @@ select pg_advisory_lock(%(lane)s);
 -- Gives the lane lock back.
 select pg_advisory_unlock(%(lane)s);
 
+-- name: enter_lane
+-- Names the ledger for the current database transaction if its lane lock is to be had, which is
+-- held to the end of it. Else no ledger is named, and nothing can be written: who waited would
+-- stand on a snapshot from before the other's records. Tells the database's clock in microseconds.
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint, set_config(
+    'ledger.id', case when pg_try_advisory_xact_lock(%(lane)s) then %(ledger_id)s::text else '' end, true);
+
 -- name: set_ledger
 -- Names the session's ledger for the current database transaction.
 select set_config('ledger.id', %(ledger_id)s::text, true);
