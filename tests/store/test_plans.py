@@ -89,6 +89,17 @@ AGGREGATE_LOOKUPS = {
     "chart_sets": {"charts_pkey"},
     "aggregate": {"accounts_ledger_id_name_version_key", "entries_pkey", "transactions_pkey"},
 }
+# Probes that ask for the nearest row, and the index that each goes by.
+PROBES = (
+    (_LANE.transactions_by_keys, LANE_SETTINGS, "transactions_key"),
+    (_LANE.reversals_by_origins, LANE_SETTINGS, "transactions_reverses"),
+    (_LANE.balances, LANE_SETTINGS, "entries_pkey"),
+    (_LANE.account_uses, LANE_SETTINGS, "entries_pkey"),
+    (_READING.balances, READ_SETTINGS, "entries_pkey"),
+    (_READING.sequence_of_key, READ_SETTINGS, "transactions_key"),
+    (_READING.transactions, READ_SETTINGS, "transactions_reverses"),
+    (_AGGREGATING.aggregate, READ_SETTINGS, "entries_pkey"),
+)
 _INDEX = re.compile(r"using (\w+) on \w+")
 
 _FILL = """
@@ -124,12 +135,16 @@ SHAPES = {
 }
 
 
-def _indexes(connection: psycopg.Connection[tuple[str]], statement: Statement) -> set[str]:
+def _plan(connection: psycopg.Connection[tuple[str]], statement: Statement) -> str:
     connection.execute(b"prepare lookup as " + statement.numbered)
     nulls = ", ".join(["null"] * len(statement.parameters))
     plan = connection.execute(f"explain execute lookup{f'({nulls})' if nulls else ''}".encode()).fetchall()
     connection.execute("deallocate lookup")
-    text = "\n".join(row[0] for row in plan)
+    return "\n".join(row[0] for row in plan)
+
+
+def _indexes(connection: psycopg.Connection[tuple[str]], statement: Statement) -> set[str]:
+    text = _plan(connection, statement)
     assert not re.search(r"Seq Scan on (transactions|entries|accounts)", text), text
     # Either reads both of its sides whole.
     assert not re.search(r"(Merge|Hash) \w*\s?Join", text), text
@@ -163,6 +178,23 @@ def test_every_lookup_goes_by_its_index_whatever_the_statistics_say(database: Da
                 expected[name] = {index for index in indexes if not index.startswith("assets")}
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "settings", "index"), PROBES, ids=[one.label.decode() for one, *_ in PROBES]
+)
+def test_a_probe_of_the_nearest_row_is_bounded_on_both_sides(
+    shared_database: Database, statement: Statement, settings: tuple[str, ...], index: str
+) -> None:
+    """Bounded on one, each of a thousand probes compared what stood behind it on a page of the index."""
+    with psycopg.connect(shared_database.app_url, autocommit=True) as connection:
+        for setting in settings:
+            connection.execute(setting.encode())
+        text = _plan(connection, statement)
+
+    found = re.search(rf"using {index} on .*\n *Index Cond: (.*)", text)
+    assert found is not None, text
+    assert {">=", "<="} <= set(found[1].split()), text
 
 
 def test_a_numbered_batch_looks_at_the_last_number_of_its_series_alone(database: Database) -> None:

@@ -277,7 +277,8 @@ ANIMALS = (
         (
             Plant(
                 _LANE,
-                "        and idempotency_key >= asked.key\n    order by idempotency_key\n",
+                "        and idempotency_key >= asked.key\n        and idempotency_key <= asked.key\n"
+                "    order by idempotency_key\n",
                 "        and idempotency_key = asked.key\n",
             ),
         ),

@@ -72,6 +72,7 @@ summed as materialized (
         where entries.ledger_id = %(ledger_id)s
             and (entries.account_id, entries.asset_id, layer, sequence)
                 <= (matching.account_id, asked_assets.asset_id, 0, %(at)s::bigint)
+            and entries.account_id >= matching.account_id
         order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
         limit 1
     ) as newest

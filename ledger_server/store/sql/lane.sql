@@ -5,8 +5,9 @@
 -- then a scan of the whole ledger looks as cheap as a probe. For the same reason a
 -- probe asks for the nearest row in the order of the index it means, by a row
 -- comparison, and then looks whether that row is the one: no other index has that
--- order, and a lane's session does not sort. Entries of a sequence are asked for as a range
--- of sequences in their order, and sorted by their own numbers outside of it.
+-- order, and a lane's session does not sort. It is bounded on the far side too, or all that
+-- stands behind it on the index's page would be compared. Entries of a sequence are asked for
+-- as a range of sequences in their order, and sorted by their own numbers outside of it.
 
 -- name: lock
 -- Waits, at most lock_timeout, for the ledger's lane lock; held by the session.
@@ -45,6 +46,7 @@ cross join lateral (
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= asked.key
+        and idempotency_key <= asked.key
     order by idempotency_key
     limit 1
 ) as found
@@ -87,6 +89,7 @@ cross join lateral (
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and reverses >= asked.sequence
+        and reverses <= asked.sequence
     order by reverses
     limit 1
 ) as found
@@ -191,6 +194,7 @@ cross join lateral (
         from ledger.entries
         where entries.ledger_id = %(ledger_id)s
             and (entries.account_id, entries.asset_id) >= (account.account_id, asset.asset_id)
+            and entries.account_id <= account.account_id
         order by entries.account_id, entries.asset_id, layer, sequence, index
         limit 1
     ) as nearest
@@ -255,6 +259,7 @@ left join lateral (
     from ledger.entries
     where ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, layer) <= (asked.account_id, asked.asset_id, 0)
+        and entries.account_id >= asked.account_id
     order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
 ) as newest

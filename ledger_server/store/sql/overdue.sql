@@ -84,6 +84,7 @@ walk as (
                 from ledger.transactions
                 where ledger_id = %(ledger_id)s
                     and reverses >= lines.sequence
+                    and reverses <= lines.sequence
                 order by reverses
                 limit 1
             ) as reversal
@@ -186,6 +187,7 @@ standing as (
         from ledger.transactions
         where ledger_id = %(ledger_id)s
             and reverses >= lines.sequence
+            and reverses <= lines.sequence
         order by reverses
         limit 1
     ) as reversal

@@ -5,7 +5,8 @@
 -- A statement is planned once a session, perhaps while the tables are still empty. So
 -- a probe asks for the nearest row in the order of the index it means, by a row
 -- comparison, and then looks whether that row is the one: no other index has that order.
--- Entries of a sequence are asked for as a range of sequences in their order.
+-- It is bounded on the far side too, or all that stands behind it on the index's page
+-- would be compared. Entries of a sequence are asked for as a range of sequences in their order.
 -- And a table of records is looked up through a lateral subquery with a limit, never
 -- joined: a join may be made by reading both sides from one end to the other.
 
@@ -132,6 +133,7 @@ left join lateral (
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, layer, sequence)
             <= (account.account_id, asset.asset_id, 0, case when asked.at = 0 then head.sequence else asked.at end)
+        and entries.account_id >= account.account_id
     order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
 ) as newest
@@ -336,6 +338,7 @@ left join lateral (
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and reverses >= recorded.sequence
+        and reverses <= recorded.sequence
     order by reverses
     limit 1
 ) as reversal
@@ -350,6 +353,7 @@ from (
     from ledger.transactions
     where ledger_id = %(ledger_id)s
         and idempotency_key >= %(key)s
+        and idempotency_key <= %(key)s
     order by idempotency_key
     limit 1
 ) as found
