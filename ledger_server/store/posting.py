@@ -3,9 +3,9 @@
     phase     statements                                         round trips
     lock      session advisory lock of the ledger's lane         ┐
     read      head, clock, keys, origins                         ┘ 1 (+1 each for new names, for balances)
-    vouch     balances of bounded accounts, for the fence        0 or 1
-    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   ┐
-    unlock    behind the COMMIT                                  ┘ 1
+    vouch     balances and bounds of accounts that have any      ┐
+    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   │ 1
+    unlock    behind the COMMIT                                  ┘
 
 Where a batch is decided while the one before is being written, it reads without the
 lock, which the other's session holds, and takes it before it writes.
@@ -148,8 +148,9 @@ class LaneSession:
         """
         self.began = time.monotonic()
         self.failpoint("decided")
-        with self._nothing_written():
-            self._prepare(ledger_id, batch.bounded)
+        if not self._is_locked:
+            with self._nothing_written():
+                self._lock(ledger_id)
         try:
             self._write(ledger_id, batch, keeps_lane)
         except psycopg.Error as error:
@@ -157,22 +158,21 @@ class LaneSession:
                 raise CommitUnknown(error, batch.after.sequence, batch.after.hash) from error
             raise NotCommitted(error) from error
 
-    def _prepare(self, ledger_id: int, bounded: list[tuple[int, int]]) -> None:
-        """Takes the lane lock, if it is not held, and has the fence vouched for."""
-        # Answered before BEGIN is sent: behind a lock that was refused nothing may be written.
+    def _lock(self, ledger_id: int) -> None:
+        """Takes the lane lock. Answered before BEGIN is sent: behind a refusal nothing may be written."""
+        self._is_locked, self._lane, self.met_others = True, ledger_id, False
+        self.locked_at = time.monotonic()  # When it was asked for: who waited long holds it for less long.
         trip = RoundTrip(self.connection)
-        if not self._is_locked:
-            self._is_locked, self._lane, self.met_others = True, ledger_id, False
-            # From when it was asked for: who waited long holds it for less long.
-            self.locked_at = time.monotonic()
-            trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
-        if bounded:
-            Asking(trip, ledger_id)(_SQL.vouch, **ids(bounded))
+        trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
         trip.go()
 
     def _write(self, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
         before, after = batch.before, batch.after
         trip = RoundTrip(self.connection)
+        if batch.bounded:
+            # Before BEGIN, so that it conflicts with nobody. Where it fails, the fence refuses.
+            Asking(trip, ledger_id)(_SQL.vouch, **ids(batch.bounded))
+            trip.sync()
         self._reach("before_begin", trip)
         trip.ask(_SQL.begin)
         trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
