@@ -230,8 +230,9 @@ class BooksReader:
                 place = (version.account.account_id, asset.asset_id)
                 if place not in books.balances:
                     absent.append(place)
-                # What this batch changes may have bounds before it is over.
-                if code in version.limits or name in wanted.changed:
+                # What this batch changes may have bounds before it is over. In assets without bounds
+                # too: the fence looks an account up that has some and is not vouched for.
+                if version.limits or name in wanted.changed:
                     bounded.append(place)
                 else:
                     unbounded.append((name, code))

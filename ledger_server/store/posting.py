@@ -3,9 +3,9 @@
     phase     statements                                         round trips
     lock      session advisory lock of the ledger's lane         ┐
     read      head, clock, keys, origins                         ┘ 1 (+1 each for new names, for balances)
-    vouch     balances of bounded accounts, for the fence        0 or 1
-    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   ┐
-    unlock    behind the COMMIT                                  ┘ 1
+    vouch     balances and bounds of accounts that have any      ┐
+    write     BEGIN SERIALIZABLE, the head moves, rows, COMMIT   │ 1
+    unlock    behind the COMMIT                                  ┘
 
 Where a batch is decided while the one before is being written, it reads without the
 lock, which the other's session holds, and takes it before it writes. A small batch whose
@@ -31,7 +31,7 @@ from ledger_server.domain.accounts import Head
 from ledger_server.domain.audit import Act
 from ledger_server.domain.books import Books
 from ledger_server.domain.decisions import Record
-from ledger_server.store.books import BooksReader, OpenedBooks, ids, lane_lock
+from ledger_server.store.books import BooksReader, OpenedBooks, lane_lock
 from ledger_server.store.heard_clock import HeardClock
 from ledger_server.store.inserting import RowTypes, inserts
 from ledger_server.store.outcomes import (
@@ -139,26 +139,23 @@ class LaneSession:
         """
         self.began = time.monotonic()
         self.failpoint("decided")
-        with self._nothing_written():
-            self._prepare(ledger_id, batch.bounded)
+        if not self._is_locked:
+            with self._nothing_written():
+                self._lock(ledger_id)
         with self._perhaps_written(batch):
             self._write(ledger_id, batch, keeps_lane)
 
-    def _prepare(self, ledger_id: int, bounded: list[tuple[int, int]]) -> None:
-        """Takes the lane lock, if it is not held, and has the fence vouched for."""
-        # Answered before BEGIN is sent: behind a lock that was refused nothing may be written.
+    def _lock(self, ledger_id: int) -> None:
+        """Takes the lane lock. Answered before BEGIN is sent: behind a refusal nothing may be written."""
+        self._is_locked, self._lane, self.met_others = True, ledger_id, False
+        self.locked_at = time.monotonic()  # When it was asked for: who waited long holds it for less long.
         trip = RoundTrip(self.connection)
-        if not self._is_locked:
-            self._is_locked, self._lane, self.met_others = True, ledger_id, False
-            # From when it was asked for: who waited long holds it for less long.
-            self.locked_at = time.monotonic()
-            trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
-        if bounded:
-            Asking(trip, ledger_id)(_SQL.vouch, **ids(bounded))
+        trip.ask(_SQL.lock, lane=lane_lock(ledger_id))
         trip.go()
 
     def _write(self, ledger_id: int, batch: Batch, keeps_lane: bool) -> None:
         writing = Writing(self.connection, ledger_id, batch, self.failpoint)
+        writing.vouch()
         writing.reach("before_begin")
         writing.trip.ask(_SQL.begin)
         writing.trip.ask(_SQL.set_ledger, ledger_id=ledger_id)
@@ -176,10 +173,7 @@ class LaneSession:
         self.began = time.monotonic()
         self.failpoint("decided")
         writing = Writing(self.connection, ledger_id, batch, self.failpoint)
-        if batch.bounded:
-            # Before BEGIN: SERIALIZABLE would watch all that it reads. Where it fails, the fence does.
-            Asking(writing.trip, ledger_id)(_SQL.vouch, **ids(batch.bounded))
-            writing.trip.sync()
+        writing.vouch()
         writing.trip.ask(_SQL.begin)
         entered = writing.trip.ask(_SQL.enter_lane, ledger_id=ledger_id, lane=lane_lock(ledger_id))
         writing.reach("before_begin")

@@ -9,11 +9,11 @@ import psycopg
 
 from ledger_server.domain.accounts import Head
 from ledger_server.store import rows
-from ledger_server.store.books import lane_lock
+from ledger_server.store.books import ids, lane_lock
 from ledger_server.store.connection import ServiceConnection
 from ledger_server.store.inserting import Insert, send
 from ledger_server.store.outcomes import CommitUnknown, HeadMoved
-from ledger_server.store.roundtrip import RoundTrip
+from ledger_server.store.roundtrip import Asking, RoundTrip
 from ledger_server.store.sql import statements
 
 _SQL = statements("lane")
@@ -46,6 +46,13 @@ class Writing:
         self._ledger_id = ledger_id
         self._batch = batch
         self._failpoint = failpoint
+
+    def vouch(self) -> None:
+        """Has the bounds that the batch comes near vouched for, where there are any."""
+        if self._batch.bounded:
+            # Before BEGIN: SERIALIZABLE would watch all that it reads. Where it fails, the fence does.
+            Asking(self.trip, self._ledger_id)(_SQL.vouch, **ids(self._batch.bounded))
+            self.trip.sync()
 
     def reach(self, name: str) -> None:
         """A failpoint within the trip: what was queued before it is sent first, where somebody looks."""

@@ -196,6 +196,25 @@ def test_the_database_itself_refuses_what_would_pass_a_bound(desk: Desk, count: 
     desk.store.give_back(session, broken=False)
 
 
+def test_what_is_not_vouched_for_is_not_written(desk: Desk) -> None:
+    """It is said in the trip of the write, whose other statements do not wait to hear of it."""
+    session = desk.session()
+    decided = desk.decided(session, [post("cash", "wallet", 1)])
+    with psycopg.connect(desk.database.owner_url, autocommit=True) as owner:
+        owner.execute("revoke execute on function ledger.vouch from ledger_app")
+        try:
+            with pytest.raises(NotCommitted) as refused:
+                desk.write(session, *decided)
+        finally:
+            owner.execute("grant execute on function ledger.vouch to ledger_app")
+    session.abandon(desk.ledger_id)
+
+    assert isinstance(refused.value.__cause__, psycopg.errors.InsufficientPrivilege)
+    assert desk.look("select count(*) from ledger.entries") == [(0,)]
+    assert len(desk.commit(session, [post("cash", "wallet", 1)])) == 1
+    desk.store.give_back(session, broken=False)
+
+
 @pytest.mark.parametrize("count", [2, 100], ids=["few", "many"])
 def test_a_session_serves_on_after_a_refused_write(desk: Desk, count: int) -> None:
     session = desk.session()

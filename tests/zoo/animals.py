@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo import (
     of_the_accounts,
     of_the_books,
+    of_the_bounds,
     of_the_callers,
     of_the_charts,
     of_the_credentials,
@@ -27,6 +28,7 @@ from zoo import (
 ANIMALS = (
     *of_the_domain.ANIMALS,
     *of_the_schema.ANIMALS,
+    *of_the_bounds.ANIMALS,
     *of_the_statements.ANIMALS,
     *of_the_wire.ANIMALS,
     *of_the_credentials.ANIMALS,

@@ -117,7 +117,7 @@ ANIMALS = (
         "The fence lets every transaction pass a bound once it has met one that may.",
         (
             Plant(
-                "ledger_server/store/migrations/0012_narrow_rows.sql",
+                "ledger_server/store/migrations/0013_vouched_bounds.sql",
                 "                                and transactions.forced)",
                 "                            )",
             ),

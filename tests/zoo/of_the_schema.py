@@ -5,12 +5,13 @@ from __future__ import annotations
 from zoo.animal import Animal, Plant
 
 _JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
-_PROBES = "ledger_server/store/migrations/0002_rows_and_probes.sql"
 _NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
 # Where the fences of heads, accounts and transactions are written last.
 _CHARTS = "ledger_server/store/migrations/0010_charts.sql"
-# Where transactions and entries are made, and the fence of entries is written last.
+# Where transactions and entries are made.
 _ENTRIES = "ledger_server/store/migrations/0012_narrow_rows.sql"
+# Where the fence of entries is written last.
+_BOUNDS = "ledger_server/store/migrations/0013_vouched_bounds.sql"
 _FENCES = "tests/store/test_fences.py::"
 _REFUSES = _FENCES + "test_the_database_refuses[pg18-"
 
@@ -65,68 +66,29 @@ ANIMALS = (
     Animal(
         "entries numbered twice",
         "Two entries of a transaction can have one number, and which of them came first is anybody's guess.",
-        (Plant(_ENTRIES, "        where index <> place\n", "        where index > place\n"),),
+        (Plant(_BOUNDS, "        where index <> place\n", "        where index > place\n"),),
         (_REFUSES + "two_entries_of_one_number]",),
     ),
     Animal(
         "entries numbered with gaps",
         "A transaction can be recorded that reads as if an entry of it had been taken away.",
-        (Plant(_ENTRIES, "        where index <> place\n", "        where index < place\n"),),
+        (Plant(_BOUNDS, "        where index <> place\n", "        where index < place\n"),),
         (_REFUSES + "a_number_left_out]", _REFUSES + "numbers_that_do_not_begin_at_nothing]"),
     ),
     Animal(
         "imbalance by asset unseen",
         "A bug can record a transaction that takes dollars and gives euros out of nothing.",
         (
-            Plant(_ENTRIES, "select sequence, asset_id,\n", "select sequence, min(asset_id) as asset_id,\n"),
-            Plant(_ENTRIES, "group by sequence, asset_id, layer\n", "group by sequence, layer\n"),
+            Plant(_BOUNDS, "select sequence, asset_id,\n", "select sequence, min(asset_id) as asset_id,\n"),
+            Plant(_BOUNDS, "group by sequence, asset_id, layer\n", "group by sequence, layer\n"),
         ),
         (_REFUSES + "two_assets_that_balance_only_together]",),
     ),
     Animal(
         "<= for = in the balance fence",
         "A bug can record a transaction with more credits than debits.",
-        (Plant(_ENTRIES, "bool_and(difference = 0) as balanced", "bool_and(difference <= 0) as balanced"),),
+        (Plant(_BOUNDS, "bool_and(difference = 0) as balanced", "bool_and(difference <= 0) as balanced"),),
         (_REFUSES + "credits_that_are_not_the_debits]",),
-    ),
-    Animal(
-        "unknown balance believed",
-        "Where nothing is vouched, the fence of bounded accounts believes any balance it is told.",
-        (
-            Plant(
-                _ENTRIES,
-                "                    is distinct from first_of_batch.before",
-                "                    <> first_of_batch.before",
-            ),
-        ),
-        (
-            _REFUSES + "a_bounded_balance_for_which_nothing_is_vouched]",
-            _REFUSES + "a_forged_seal]",
-        ),
-    ),
-    Animal(
-        "seal without its sequence",
-        "An old balance, from before the money was spent, opens the fence again.",
-        (Plant(_JOURNAL, "vouching.secret, $1, $2, $3, $4, $5", "vouching.secret, $1, $3, $4, $5"),),
-        (_REFUSES + "what_was_vouched_at_an_earlier_head]",),
-    ),
-    Animal(
-        "bound judged in the wrong sense",
-        "The database lets a wallet fall below its minimum when a bug asks for it.",
-        (
-            Plant(
-                _ENTRIES,
-                "sign * balance_after < sign * before and sign * balance_after < balance_min",
-                "sign * balance_after > sign * before and sign * balance_after < balance_min",
-            ),
-        ),
-        (_REFUSES + "a_bound_that_is_passed]",),
-    ),
-    Animal(
-        "limits that nobody looks for",
-        "The fence of bounds never looks at an account: a wallet falls below its minimum when a bug asks.",
-        (Plant(_NUMBERS, "has_limits = has_limits or opened.limited", "has_limits = has_limits"),),
-        (_REFUSES + "a_bound_that_is_passed]",),
     ),
     Animal(
         "account numbers with a gap",
@@ -220,33 +182,9 @@ ANIMALS = (
         (_FENCES + "test_no_function_of_ours_is_everybodys[pg18]",),
     ),
     Animal(
-        "vouching after writing",
-        "A balance is sealed for a head that is rolled back, and opens the fence for another history.",
-        (
-            Plant(
-                _PROBES,
-                "if pg_current_xact_id_if_assigned() is not null then",
-                "if false then",
-            ),
-        ),
-        (_REFUSES + "vouching_for_a_head_that_may_be_rolled_back]",),
-    ),
-    Animal(
         "NaN for an amount",
         "An amount that is no number passes every comparison and spoils every sum after it.",
         (Plant(_ENTRIES, " check (amount > 0 and amount <> 'NaN')", " check (amount > 0)"),),
         (_REFUSES + "an_amount_that_is_no_number]",),
-    ),
-    Animal(
-        "vouched for with a neighbour's balance",
-        "The first posting to an account with bounds is refused as an internal error.",
-        (
-            Plant(
-                _PROBES,
-                "            on newest.account_id = asked.account_id\n                and newest.asset_id",
-                "            on newest.asset_id",
-            ),
-        ),
-        ("tests/store/test_probes.py::test_a_bounded_account_is_vouched_for_by_its_own_balance",),
     ),
 )

@@ -134,8 +134,8 @@ ANIMALS = (
         (
             Plant(
                 _READING,
-                "        and reversal.sequence <= %(at)s;\n",
-                "        and %(at)s::bigint > 0;\n",
+                "    on reversal.sequence <= %(at)s;\n",
+                "    on %(at)s::bigint > 0;\n",
             ),
         ),
         ("tests/store/test_reading.py::test_a_read_at_a_sequence_does_not_show_what_came_after_it",),
@@ -202,13 +202,13 @@ ANIMALS = (
     Animal(
         "key of a neighbour",
         "Each new key reads the transaction of the key that follows it, with all its entries and accounts.",
-        (Plant(_LANE, "\nwhere found.idempotency_key = asked.key;", ";"),),
+        (Plant(_LANE, "        and idempotency_key <= asked.key\n", ""),),
         (_PROBES + "test_a_lane_finds_no_transaction_of_a_key_that_was_never_used",),
     ),
     Animal(
         "reversal of a neighbour",
         "Each reversal reads who reversed the transaction that follows its origin.",
-        (Plant(_LANE, "\nwhere found.reverses = asked.sequence;", ";"),),
+        (Plant(_LANE, "        and reverses <= asked.sequence\n", ""),),
         (_PROBES + "test_a_lane_finds_no_reversal_of_a_transaction_that_was_not_reversed",),
     ),
     Animal(
@@ -217,8 +217,9 @@ ANIMALS = (
         (
             Plant(
                 _LANE,
-                "    on newest.account_id = asked.account_id\n        and newest.asset_id",
-                "    on newest.asset_id",
+                "        and (entries.account_id, entries.asset_id, layer)"
+                " >= (asked.account_id, asked.asset_id, 0)\n",
+                "",
             ),
         ),
         (_PROBES + "test_a_lane_finds_no_balance_where_nothing_was_posted",),
@@ -229,8 +230,8 @@ ANIMALS = (
         (
             Plant(
                 _LANE,
-                "asked.account_id\n        and newest.asset_id = asked.asset_id\n",
-                "asked.account_id\n",
+                "(entries.account_id, entries.asset_id, layer) >= (asked.account_id, asked.asset_id, 0)",
+                "entries.account_id >= asked.account_id",
             ),
         ),
         (_PROBES + "test_a_lane_finds_no_balance_where_nothing_was_posted",),
@@ -241,8 +242,9 @@ ANIMALS = (
         (
             Plant(
                 _READING,
-                "    on newest.account_id = account.account_id\n        and newest.asset_id",
-                "    on newest.asset_id",
+                "        and (entries.account_id, entries.asset_id, layer)"
+                " >= (account.account_id, asset.asset_id, 0)\n",
+                "",
             ),
         ),
         (_PROBES + "test_a_reader_shows_no_balance_where_nothing_was_posted",),
@@ -250,13 +252,13 @@ ANIMALS = (
     Animal(
         "key shown of a neighbour",
         "Who asks what became of a lost payment is shown somebody else's, and takes it for made.",
-        (Plant(_READING, "where found.idempotency_key = %(key)s\n    and ", "where "),),
+        (Plant(_READING, "        and idempotency_key <= %(key)s\n", ""),),
         (_PROBES + "test_a_reader_finds_no_transaction_of_a_key_that_was_never_used",),
     ),
     Animal(
         "key from the future",
         "Last month's books show the payment of a key that was used since.",
-        (Plant(_READING, "\n    and found.sequence <= %(at)s;", "\n    and %(at)s::bigint > 0;"),),
+        (Plant(_READING, "\nwhere found.sequence <= %(at)s;", "\nwhere %(at)s::bigint > 0;"),),
         (_PROBES + "test_a_reader_finds_a_key_from_its_own_record_on",),
     ),
     Animal(
@@ -265,8 +267,8 @@ ANIMALS = (
         (
             Plant(
                 _READING,
-                "    on reversal.reverses = recorded.sequence\n        and reversal.sequence",
-                "    on reversal.sequence",
+                "        and reverses <= recorded.sequence\n",
+                "",
             ),
         ),
         (_PROBES + "test_a_reader_shows_a_reversal_beside_its_own_origin_only",),

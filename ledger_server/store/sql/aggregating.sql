@@ -67,19 +67,16 @@ summed as materialized (
     from matching
     cross join asked_assets
     cross join lateral (
-        select entries.account_id, entries.asset_id, layer, balance_after, sequence
+        select entries.asset_id, balance_after, sequence
         from ledger.entries
         where entries.ledger_id = %(ledger_id)s
             and (entries.account_id, entries.asset_id, layer, sequence)
                 <= (matching.account_id, asked_assets.asset_id, 0, %(at)s::bigint)
-            and entries.account_id >= matching.account_id
+            and (entries.account_id, entries.asset_id, layer) >= (matching.account_id, asked_assets.asset_id, 0)
         order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
         limit 1
     ) as newest
     where (select accounts * greatest(assets, 1) <= %(most)s::bigint from counted)
-        and newest.account_id = matching.account_id
-        and newest.asset_id = asked_assets.asset_id
-        and newest.layer = 0
     group by newest.asset_id
 )
 select counted.accounts, counted.assets, asked_assets.code, summed.posted, summed.sequence,

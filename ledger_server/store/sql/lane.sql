@@ -3,11 +3,11 @@
 -- Lookups by a list go through a lateral subquery each, never `= any (list)`: a
 -- statement is planned once a session, perhaps while the tables are still empty, and
 -- then a scan of the whole ledger looks as cheap as a probe. For the same reason a
--- probe asks for the nearest row in the order of the index it means, by a row
--- comparison, and then looks whether that row is the one: no other index has that
--- order, and a lane's session does not sort. It is bounded on the far side too, or all that
--- stands behind it on the index's page would be compared. Entries of a sequence are asked for
--- as a range of sequences in their order, and sorted by their own numbers outside of it.
+-- probe asks for the nearest row in the order of the index it means, between the bounds
+-- of what it looks for: no other index has that order, and a lane's session does not sort.
+-- Bounded on one side alone it would be compared with all that stands behind it on the
+-- index's page. Entries of a sequence are asked for as a range of sequences in their order,
+-- and sorted by their own numbers outside of it.
 
 -- name: lock
 -- Waits, at most lock_timeout, for the ledger's lane lock; held by the session.
@@ -49,8 +49,7 @@ cross join lateral (
         and idempotency_key <= asked.key
     order by idempotency_key
     limit 1
-) as found
-where found.idempotency_key = asked.key;
+) as found;
 
 -- name: transactions_by_sequences
 -- Recorded transactions by their sequences.
@@ -92,8 +91,7 @@ cross join lateral (
         and reverses <= asked.sequence
     order by reverses
     limit 1
-) as found
-where found.reverses = asked.sequence;
+) as found;
 
 -- name: accounts_by_names
 -- The newest versions of accounts, whose names come as a JSON list.
@@ -190,17 +188,15 @@ cross join lateral (
     select coalesce(array_agg(asset.code), '{}') as codes
     from ledger.assets as asset
     cross join lateral (
-        select entries.account_id, entries.asset_id
+        select
         from ledger.entries
         where entries.ledger_id = %(ledger_id)s
             and (entries.account_id, entries.asset_id) >= (account.account_id, asset.asset_id)
-            and entries.account_id <= account.account_id
+            and (entries.account_id, entries.asset_id) <= (account.account_id, asset.asset_id)
         order by entries.account_id, entries.asset_id, layer, sequence, index
         limit 1
     ) as nearest
     where asset.ledger_id = %(ledger_id)s
-        and nearest.account_id = account.account_id
-        and nearest.asset_id = asset.asset_id
 ) as used
 cross join lateral (
     select case when status <> 3 then limits end as limits
@@ -255,17 +251,15 @@ limit 1;
 select asked.account_id, asked.asset_id, coalesce(newest.balance_after, 0)
 from unnest(%(account_ids)s::bigint[], %(asset_ids)s::integer[]) as asked (account_id, asset_id)
 left join lateral (
-    select entries.account_id, entries.asset_id, layer, balance_after
+    select balance_after
     from ledger.entries
     where ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, layer) <= (asked.account_id, asked.asset_id, 0)
-        and entries.account_id >= asked.account_id
+        and (entries.account_id, entries.asset_id, layer) >= (asked.account_id, asked.asset_id, 0)
     order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
 ) as newest
-    on newest.account_id = asked.account_id
-        and newest.asset_id = asked.asset_id
-        and newest.layer = 0;
+    on true;
 
 -- name: vouch
 -- Keeps posted balances of bounded accounts, under the owner's seal, for the fence; see 0001_journal.sql.

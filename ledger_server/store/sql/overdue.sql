@@ -88,8 +88,7 @@ walk as (
                 order by reverses
                 limit 1
             ) as reversal
-                on reversal.reverses = lines.sequence
-                    and reversal.sequence <= moment.at
+                on reversal.sequence <= moment.at
                     and reversal.effective_time <= moment.as_of
             where recorded.effective_time <= moment.as_of
                 and recorded.reverses is null
@@ -191,8 +190,7 @@ standing as (
         order by reverses
         limit 1
     ) as reversal
-        on reversal.reverses = lines.sequence
-            and reversal.sequence <= moment.at
+        on reversal.sequence <= moment.at
             and reversal.effective_time <= moment.as_of
     where recorded.effective_time <= moment.as_of
         and recorded.reverses is null

@@ -3,10 +3,10 @@
 -- snapshot without holding one.
 --
 -- A statement is planned once a session, perhaps while the tables are still empty. So
--- a probe asks for the nearest row in the order of the index it means, by a row
--- comparison, and then looks whether that row is the one: no other index has that order.
--- It is bounded on the far side too, or all that stands behind it on the index's page
--- would be compared. Entries of a sequence are asked for as a range of sequences in their order.
+-- a probe asks for the nearest row in the order of the index it means, between the
+-- bounds of what it looks for: no other index has that order, and bounded on one side
+-- alone it would be compared with all that stands behind it on the index's page.
+-- Entries of a sequence are asked for as a range of sequences in their order.
 -- And a table of records is looked up through a lateral subquery with a limit, never
 -- joined: a join may be made by reading both sides from one end to the other.
 
@@ -128,18 +128,16 @@ left join ledger.assets as asset
         and (asked.code = '' or asset.code = asked.code)
         and asset.sequence <= head.sequence
 left join lateral (
-    select entries.account_id, entries.asset_id, layer, balance_after, sequence
+    select balance_after, sequence
     from ledger.entries
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, layer, sequence)
             <= (account.account_id, asset.asset_id, 0, case when asked.at = 0 then head.sequence else asked.at end)
-        and entries.account_id >= account.account_id
+        and (entries.account_id, entries.asset_id, layer) >= (account.account_id, asset.asset_id, 0)
     order by entries.account_id desc, entries.asset_id desc, layer desc, sequence desc, index desc
     limit 1
 ) as newest
-    on newest.account_id = account.account_id
-        and newest.asset_id = asset.asset_id
-        and newest.layer = 0
+    on true
 left join lateral (
     select record_time
     from ledger.transactions
@@ -342,8 +340,7 @@ left join lateral (
     order by reverses
     limit 1
 ) as reversal
-    on reversal.reverses = recorded.sequence
-        and reversal.sequence <= %(at)s;
+    on reversal.sequence <= %(at)s;
 
 -- name: sequence_of_key
 -- The transaction recorded under an idempotency key.
@@ -357,8 +354,7 @@ from (
     order by idempotency_key
     limit 1
 ) as found
-where found.idempotency_key = %(key)s
-    and found.sequence <= %(at)s;
+where found.sequence <= %(at)s;
 
 -- name: entries_of
 -- The entries of transactions, with what their accounts and assets are called.

@@ -190,7 +190,7 @@ cross join lateral (
     where entries.ledger_id = %(ledger_id)s
         and (entries.account_id, entries.asset_id, entries.layer, entries.sequence)
             <= (summed.account_id, summed.asset_id, 0, %(at)s)
-        and entries.account_id >= summed.account_id
+        and (entries.account_id, entries.asset_id, entries.layer) >= (summed.account_id, summed.asset_id, 0)
     order by entries.account_id desc, entries.asset_id desc, entries.layer desc, entries.sequence desc,
         entries.index desc
     limit 1

@@ -1,0 +1,135 @@
+"""Faults in the fence of bounds, and in what vouches for balances."""
+
+from __future__ import annotations
+
+from zoo.animal import Animal, Plant
+
+_JOURNAL = "ledger_server/store/migrations/0001_journal.sql"
+_NUMBERS = "ledger_server/store/migrations/0007_accounts_in_the_head.sql"
+# Where the fence of entries, and what vouches for it, are written last.
+_BOUNDS = "ledger_server/store/migrations/0013_vouched_bounds.sql"
+_BOUNDED = "tests/store/test_bound_fences.py::"
+_REFUSES = "tests/store/test_fences.py::test_the_database_refuses[pg18-"
+
+ANIMALS = (
+    Animal(
+        "unknown balance believed",
+        "Where nothing is vouched, the fence of bounded accounts believes any balance it is told.",
+        (
+            Plant(
+                _BOUNDS,
+                "                    is distinct from first_of_batch.before",
+                "                    <> first_of_batch.before",
+            ),
+        ),
+        (
+            _REFUSES + "a_bounded_balance_for_which_nothing_is_vouched]",
+            _REFUSES + "a_forged_seal]",
+        ),
+    ),
+    Animal(
+        "seal without its sequence",
+        "An old balance, from before the money was spent, opens the fence again.",
+        (Plant(_JOURNAL, "vouching.secret, $1, $2, $3, $4, $5", "vouching.secret, $1, $3, $4, $5"),),
+        (_REFUSES + "what_was_vouched_at_an_earlier_head]",),
+    ),
+    Animal(
+        "bound judged in the wrong sense",
+        "The database lets a wallet fall below its minimum when a bug asks for it.",
+        (
+            Plant(
+                _BOUNDS,
+                "sign * balance_after < sign * before and sign * balance_after < balance_min",
+                "sign * balance_after > sign * before and sign * balance_after < balance_min",
+            ),
+        ),
+        (_REFUSES + "a_bound_that_is_passed]",),
+    ),
+    Animal(
+        "limits that nobody looks for",
+        "The fence of bounds never looks at an account: a wallet falls below its minimum when a bug asks.",
+        (Plant(_NUMBERS, "has_limits = has_limits or opened.limited", "has_limits = has_limits"),),
+        (_REFUSES + "a_bound_that_is_passed]",),
+    ),
+    Animal(
+        "vouching after writing",
+        "A balance is sealed for a head that is rolled back, and opens the fence for another history.",
+        (
+            Plant(
+                _BOUNDS,
+                "if pg_current_xact_id_if_assigned() is not null then",
+                "if false then",
+            ),
+        ),
+        (_REFUSES + "vouching_for_a_head_that_may_be_rolled_back]",),
+    ),
+    Animal(
+        "vouched for with a neighbour's balance",
+        "The first posting to an account with bounds is refused as an internal error.",
+        (
+            Plant(
+                _BOUNDS,
+                "                and (entries.account_id, entries.asset_id, entries.layer)\n"
+                "                    >= (asked.account_id, asked.asset_id, 0)\n",
+                "",
+            ),
+        ),
+        ("tests/store/test_probes.py::test_a_bounded_account_is_vouched_for_by_its_own_balance",),
+    ),
+    Animal(
+        "vouched for before it was there",
+        "An account that is opened with a minimum falls below it with its very first posting.",
+        (
+            Plant(
+                _BOUNDS,
+                "        cross join lateral (\n            select accounts.type, accounts.limits",
+                "        left join lateral (\n            select accounts.type, accounts.limits",
+            ),
+            Plant(
+                _BOUNDS,
+                "        ) as account\n        cross join",
+                "        ) as account on true\n        cross join",
+            ),
+        ),
+        (_BOUNDED + "test_a_bound_is_not_passed_by[pg18-one_that_a_posting_opens_after_it_was_vouched_for]",),
+    ),
+    Animal(
+        "bounds of a liability read as an asset's",
+        "A wallet may be emptied without end, and not be filled.",
+        (
+            Plant(
+                _BOUNDS, "then bound.balance_min else - bound.balance_max end", "then bound.balance_min end"
+            ),
+            Plant(
+                _BOUNDS, "then bound.balance_max else - bound.balance_min end", "then bound.balance_max end"
+            ),
+        ),
+        (_BOUNDED + "test_a_bound_is_reached_and_not_passed[pg18-balance_min of a liability]",),
+    ),
+    Animal(
+        "not vouched for, and believed",
+        "One account in a batch that is vouched for lets every other one pass its bounds.",
+        (
+            Plant(
+                _BOUNDS,
+                "                        ) is null\n",
+                "                        ) is not distinct from null or true\n",
+            ),
+        ),
+        (_BOUNDED + "test_a_bound_is_not_passed_by[pg18-one_beside_what_is_vouched_for]",),
+    ),
+    Animal(
+        "bounds of before the batch",
+        "A limit that a batch sets does not hold for what it posts behind it.",
+        (
+            Plant(
+                _BOUNDS,
+                "if head.has_limits and head.owing_from = head.moved_from + 1 then",
+                "if head.has_limits then",
+            ),
+        ),
+        (
+            "tests/store/test_account_fences.py::test_the_database_refuses[below_a_limit_that_came_in_this_batch]",
+        ),
+    ),
+)
