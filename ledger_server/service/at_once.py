@@ -68,11 +68,9 @@ class AtOnce:
             self._cache.put(ledger, books)
             self._cache.rest(ledger, books)
 
-    def doubt(self, ledger: str, has_moved: bool) -> None:
-        """A batch was unforeseen: for a while its ledger's books are read first. `has_moved`: by others."""
+    def doubt(self, ledger: str) -> None:
+        """A batch was unforeseen: for a while the books of its ledger are read first."""
         self._doubted.note(ledger)
-        if has_moved:
-            self._tenures.meet(ledger)
 
 
 def bounded_at_hand(books: Books, wanted: Wanted) -> list[tuple[int, int]] | None:

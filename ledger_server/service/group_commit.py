@@ -283,9 +283,9 @@ class Committer:
         try:
             if batch is not None:
                 self._write(partial(self._seat.session().write_at_once, ledger_id, batch), ledger_id)
-        except (HeadMoved, NotCommitted) as error:
+        except (HeadMoved, NotCommitted):
             self._seat.abandon(ledger_id)
-            self._at_once.doubt(turn.ledger, isinstance(error, HeadMoved))
+            self._at_once.doubt(turn.ledger)
             batch = None
         if batch is None:
             books.undo(mark)

@@ -97,6 +97,32 @@ def test_a_post_whose_books_are_at_hand_takes_one_round_trip(
     assert unsound(faulty.database.owner_url, teller.ledger) == []
 
 
+def test_what_the_books_do_not_hold_is_read_before(
+    faulty: Faulty, teller: Teller, tried: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that nobody knows, an asset that there is not, a balance that was never asked for."""
+    with serving(faulty.database.app_url) as other:
+        teller.at(other).create_asset("EUR", 2)
+    # Other records than transactions came: the books start afresh with what this one names.
+    teller.post("cash", "wallet", 1)
+    monkeypatch.setattr(tenures.RecentLedgers, "holds", lambda recent, ledger: False)
+    tried.clear()
+
+    unknown = [
+        refusal_of(lambda: teller.post("cash", "nobody", 1)),
+        refusal_of(lambda: teller.post("cash", "wallet", 1, asset="XAU")),
+    ]
+    teller.post("cash", "wallet", 1, asset="EUR")
+    read = list(tried)
+    teller.post("cash", "wallet", 1, asset="EUR")
+
+    assert [one.reason for one in unknown] == ["ACCOUNT_NOT_FOUND", "ASSET_NOT_FOUND"]
+    assert read == []
+    assert tried == [WRITTEN]
+    assert teller.balance("wallet", "EUR") == 2
+    assert unsound(faulty.database.owner_url, teller.ledger) == []
+
+
 def test_a_key_that_was_used_is_answered_and_writes_nothing(
     faulty: Faulty, teller: Teller, tried: list[str]
 ) -> None:
@@ -212,6 +238,24 @@ def test_a_head_that_another_server_moved_is_noticed(
         # A server that has met another one reads first from there on.
         teller.post("cash", "wallet", 1)
         assert tried == ["HeadMoved"]
+        assert unsound(database.owner_url, teller.ledger) == []
+
+
+def test_where_another_server_was_met_the_books_are_read_first(database: Database, tried: list[str]) -> None:
+    with (
+        serving(database.app_url, ahead_from=AT_ONCE) as one,
+        serving(database.app_url, ahead_from=AT_ONCE) as two,
+    ):
+        teller = Teller.open(one)
+        teller.post("cash", "wallet", 100, "k")
+        teller.at(two).post("cash", "wallet", 1)
+        tried.clear()
+
+        teller.reverse("k", "r")
+        teller.post("cash", "wallet", 5)
+
+        assert tried == []
+        assert teller.balance("wallet") == 6
         assert unsound(database.owner_url, teller.ledger) == []
 
 
