@@ -140,16 +140,17 @@ def decide(
     ledgers: Ledgers, ledger: str, drafts: Sequence[Draft | Refusal], caller: Caller, *, atomic: bool
 ) -> list[Decision]:
     """One decision for each operation, in order; a malformed one is refused in its place."""
-    culprit = next((index for index, draft in enumerate(drafts) if isinstance(draft, Refusal)), None)
-    if atomic and culprit is not None:
-        refusal = drafts[culprit]
-        assert isinstance(refusal, Refusal)
-        return refuse_all(len(drafts), culprit, refusal)
     sound = [draft for draft in drafts if not isinstance(draft, Refusal)]
-    told = any(not isinstance(draft, PostDraft) and _is_told(draft) for draft in sound)
+    if atomic and len(sound) < len(drafts):
+        culprit, refusal = next((at, draft) for at, draft in enumerate(drafts) if isinstance(draft, Refusal))
+        return refuse_all(len(drafts), culprit, refusal)
+    told = any(_is_told(draft) for draft in sound if not isinstance(draft, PostDraft))
     audited = caller if told else None
-    decided = iter(ledgers.decide(ledger, sound, atomic=atomic, caller=audited) if sound else ())
-    return [draft if isinstance(draft, Refusal) else next(decided) for draft in drafts]
+    decided = ledgers.decide(ledger, sound, atomic=atomic, caller=audited) if sound else []
+    if len(sound) == len(drafts):
+        return decided
+    in_order = iter(decided)
+    return [draft if isinstance(draft, Refusal) else next(in_order) for draft in drafts]
 
 
 def _is_told(draft: Draft) -> bool:

@@ -206,16 +206,28 @@ class Lanes(Generic[PlaceT]):
             turn = self._take(worker)
             if turn is None:
                 break
-            try:
-                worker.serve(turn)
-            except BaseException:
-                _log.exception("serving a lane failed", extra={"ledger": turn.ledger})
-            finally:
-                for place in turn.places:
-                    if not place.is_settled:
-                        place.settle(InvariantBroken("internal error"))
-                self._leave(turn)
+            self._serve(worker, turn)
+            if self._is_large(turn):
+                # Who was answered goes first; else he would free all that a large turn was made of
+                # before he sends the answer on.
+                time.sleep(0)
+            del turn
         worker.close()
+
+    def _serve(self, worker: Worker[PlaceT], turn: Turn[PlaceT]) -> None:
+        try:
+            worker.serve(turn)
+        except BaseException:
+            _log.exception("serving a lane failed", extra={"ledger": turn.ledger})
+        finally:
+            for place in turn.places:
+                if not place.is_settled:
+                    place.settle(InvariantBroken("internal error"))
+            self._leave(turn)
+
+    def _is_large(self, turn: Turn[PlaceT]) -> bool:
+        weight = sum(place.weight for place in turn.places)
+        return self._ahead_from is not None and weight >= self._ahead_from
 
     def _take(self, worker: Worker[PlaceT]) -> Turn[PlaceT] | None:
         """The next turn: whoever waits in a lane, up to the bound. None when stopped."""

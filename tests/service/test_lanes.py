@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ PATIENCE_S = 10.0
 class Numbered(Place[int]):
     """A place that is answered with its number."""
 
-    __slots__ = ("number",)
+    __slots__ = ("__weakref__", "number")
 
     def __init__(self, number: int, weight: int = 1) -> None:
         super().__init__(weight)
@@ -199,6 +200,20 @@ def test_an_idle_lane_leaves_nothing_behind() -> None:
 
         # No caller can see it: every ledger that ever posted would stay in the server's memory.
         until(lambda: not lanes._lanes)
+
+
+@pytest.mark.parametrize("ahead_from", [None, 1], ids=["small", "large"])
+def test_a_worker_at_rest_holds_on_to_nobody_whom_it_served(ahead_from: int | None) -> None:
+    clerk = Clerk()
+    clerk.let_all_go_on()
+    with lanes_of(clerk, ahead_from=ahead_from) as lanes:
+        place = Numbered(1)
+        held = weakref.ref(place)
+        lanes.submit("a", place)
+        assert place.wait() == 1
+        del place
+
+        until(lambda: held() is None)
 
 
 def test_who_waits_is_served_before_the_workers_stop() -> None:

@@ -164,7 +164,7 @@ ANIMALS = (
     Animal(
         "failed turn left unsettled",
         "After a bug in one turn its callers wait until their deadline.",
-        (Plant(_LANES, "                    if not place.is_settled:\n", "                    if False:\n"),),
+        (Plant(_LANES, "                if not place.is_settled:\n", "                if False:\n"),),
         ("tests/service/test_lanes.py::test_a_turn_that_fails_settles_everybody_and_the_lane_goes_on",),
     ),
     Animal(

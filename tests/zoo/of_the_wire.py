@@ -127,8 +127,8 @@ ANIMALS = (
         (
             Plant(
                 "ledger_server/rpc/batches.py",
-                "if atomic and culprit is not None:",
-                "if atomic and culprit is None:",
+                "if atomic and len(sound) < len(drafts):",
+                "if atomic and len(sound) > len(drafts):",
             ),
         ),
         ("tests/service/test_post_batch.py::test_a_malformed_operation_refuses_an_atomic_batch_whole",),
