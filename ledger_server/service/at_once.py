@@ -19,8 +19,8 @@ from typing import Any
 
 from ledger_server.domain.books import Books
 from ledger_server.service.books_cache import BooksCache
-from ledger_server.service.lanes import Turn
 from ledger_server.service.tenures import RecentLedgers, Seat, Tenures
+from ledger_server.service.turns import Turn
 from ledger_server.store.books import OpenedBooks
 from ledger_server.store.wanted import Wanted
 

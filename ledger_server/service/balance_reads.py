@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from ledger_server.domain.reads import BalanceAnswer, BalanceAsk
 from ledger_server.domain.refusals import DatabaseUnavailable, ledger_not_found
-from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
+from ledger_server.service.turns import Turn
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.reading import Reading

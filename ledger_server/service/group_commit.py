@@ -40,10 +40,10 @@ from ledger_server.domain.transactions import PostDraft, TemplateDraft
 from ledger_server.service.at_once import AtOnce
 from ledger_server.service.attempts import ATTEMPTS_MAX, back_off
 from ledger_server.service.books_cache import BooksCache
-from ledger_server.service.lanes import Turn
 from ledger_server.service.places import Place
 from ledger_server.service.resolving import was_committed
 from ledger_server.service.tenures import Seat, Tenures, is_over
+from ledger_server.service.turns import Turn
 from ledger_server.service.wanting import wanted
 from ledger_server.store.books import OpenedBooks
 from ledger_server.store.database import Database

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from ledger_server.service.lanes import Turn
+from ledger_server.service.turns import Turn
 from ledger_server.store.database import Database
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.posting import LaneSession

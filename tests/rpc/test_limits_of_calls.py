@@ -128,10 +128,11 @@ def test_a_caller_s_own_deadline_frees_the_thread_that_waited_for_him(
     with _held(database, teller):
         calls = [
             teller.server.ledgers.Post.future(
-                pb.PostRequest(ledger=teller.ledger, entries=lines("cash", "sales", 1)), timeout=0.5
+                pb.PostRequest(ledger=teller.ledger, entries=lines("cash", "sales", 1)), timeout=2
             )
             for _ in range(60)
         ]
+        until(lambda: _in_flight(teller.server) == len(calls), "all of them wait")
         until(lambda: all(call.done() for call in calls), "their time is over")
         until(lambda: _in_flight(teller.server) == 0, "their threads are free while the lane is still held")
 

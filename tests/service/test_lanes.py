@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from ledger_server.domain.refusals import InvariantBroken, Overloaded, ShuttingDown
-from ledger_server.service.lanes import Lanes, Place, Turn
+from ledger_server.service.lanes import Lanes
+from ledger_server.service.places import Place
+from ledger_server.service.turns import Turn
 
 PATIENCE_S = 10.0
 

@@ -6,6 +6,7 @@ from zoo.animal import Animal, Plant
 
 _COMMITTING = "ledger_server/service/group_commit.py"
 _LANES = "ledger_server/service/lanes.py"
+_TURNS = "ledger_server/service/turns.py"
 _BOOKS = "ledger_server/store/books.py"
 _POSTING = "ledger_server/store/posting.py"
 _OUTCOMES = "ledger_server/store/outcomes.py"
@@ -132,7 +133,7 @@ ANIMALS = (
     Animal(
         "early turn that does not wait",
         "A turn that began early is finished before the one it follows, on money that may never move.",
-        (Plant(_LANES, "        if not is_alone:\n", "        if is_alone is None:\n"),),
+        (Plant(_TURNS, "        if not is_alone:\n", "        if is_alone is None:\n"),),
         ("tests/service/test_lanes.py::test_a_turn_that_begins_early_enters_after_the_one_before_has_left",),
     ),
     Animal(
