@@ -96,9 +96,10 @@ class OneCore:
         """Brings every thread to the core; those that a thread starts later are there from the first."""
         assert self.core is not None
         for task in os.listdir("/proc/self/task"):
-            # It may have ended meanwhile.
-            with suppress(ProcessLookupError):
+            # It may have ended meanwhile, and a sandbox may forbid one or the other.
+            with suppress(OSError):
                 os.sched_setaffinity(int(task), {self.core})
+            with suppress(OSError):
                 os.sched_setscheduler(int(task), os.SCHED_BATCH, os.sched_param(0))
 
     def _run(self) -> None:

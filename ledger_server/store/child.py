@@ -29,9 +29,12 @@ SHIM = """
 import ctypes, os, signal, sys
 parent, uid, gid = map(int, sys.argv[1:4])
 cores = [int(core) for core in sys.argv[4].split(",") if core]
-if cores:
-    os.sched_setaffinity(0, cores)
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+try:
+    if cores:
+        os.sched_setaffinity(0, cores)
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+except OSError:
+    pass  # Where we may not, we did not either.
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(gid)

@@ -285,7 +285,7 @@ ANIMALS = (
     Animal(
         "database on the service's core",
         "The embedded PostgreSQL, started again by a service on one core, has that core alone.",
-        (Plant(_CHILD, "if cores:\n    os.sched_setaffinity", "if not cores:\n    os.sched_setaffinity"),),
+        (Plant(_CHILD, "    if cores:\n", "    if not cores:\n"),),
         (_ON_ONE_CORE + "test_the_service_stays_on_one_core_and_its_database_on_all",),
     ),
 )
