@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ledger_server.domain.expanding import Expander
 from ledger_server.domain.refusals import Refusal, TemplateNotFound
 from ledger_server.domain.templates import Template
-from ledger_server.domain.transactions import PostDraft, TemplateDraft, TemplateUse
+from ledger_server.domain.transactions import PostDraft, TemplateDraft, TemplateUse, template_used
 
 
 class Expanders:
@@ -25,11 +25,10 @@ class Expanders:
     def of(self, name: str, version: int) -> Expander | None:
         """The template of this name and version, 0 for the newest."""
         at = (name, version or self._newest.get(name, 0))
-        if at not in self._templates:
-            return None
-        if at not in self._ready:
-            self._ready[at] = Expander(self._templates[at])
-        return self._ready[at]
+        ready = self._ready.get(at)
+        if ready is None and at in self._templates:
+            ready = self._ready[at] = Expander(self._templates[at])
+        return ready
 
     def newest(self, name: str) -> int:
         """The newest version of a name, 0 for none."""
@@ -56,7 +55,7 @@ def post_of(draft: TemplateDraft, expanders: Expanders | None) -> PostDraft | Re
             draft.created_by,
             draft.validate_only,
             draft.preconditions,
-            TemplateUse(used.name, expander.template.version, used.parameters),
+            template_used((used.name, expander.template.version, used.parameters)),
         )
     except Refusal as refusal:
         return refusal

@@ -25,6 +25,7 @@ from ledger_server.domain.parameters import (
     value_fault,
 )
 from ledger_server.domain.patterns import Pattern, parsed
+from ledger_server.domain.plain_lines import PlainLines, is_plain
 from ledger_server.domain.refusals import AmountInvalid, AmountOverflow, ValidationFailed, Violation
 from ledger_server.domain.templates import Allocation, EntryPattern, Template
 from ledger_server.domain.transactions import ENTRIES_MAX, EntryDraft
@@ -75,8 +76,8 @@ class Expander:
         self._patterns = list(
             zip(template.entries, self._accounts, self._assets, self._allocations, strict=True)
         )
-        # Each pattern is one line, and its amount is what is given.
-        self._is_plain = not template.groups and not any(self._allocations)
+        self._plain = PlainLines(template) if is_plain(template) else None
+        self._constant_metadata = _constant(self._metadata)
         # A zero makes no amount, and a ':' no segment; only a text could hold one.
         self._factors = {name for entry in template.entries for name in entry.factors}
         every = [*template.parameters, *(one for group in template.groups for one in group.parameters)]
@@ -91,10 +92,13 @@ class Expander:
         AmountOverflow where an amount would need more than 38 digits. The entries may be
         out of balance, which is for whoever makes a draft of them to say.
         """
-        if self._is_plain and not given.items:
-            entries = self._plain_entries(given)
-        else:
+        entries = None
+        if self._plain is not None and not given.items:
+            entries = self._plain.entries(given.values)
+        if entries is None:
             entries = self._entries(self._scopes(given))
+        if self._constant_metadata is not None and 2 <= len(entries) <= ENTRIES_MAX:
+            return entries, self._constant_metadata
         metadata = {key: pattern.filled(given.values) for key, pattern in self._metadata.items()}
         faults = [f"make metadata that {fault}" for _, fault in names.metadata_faults(metadata)]
         if not 2 <= len(entries) <= ENTRIES_MAX:
@@ -194,23 +198,6 @@ class Expander:
             raise _refusal(faults)
         return self._summed(lines, amounts)
 
-    def _plain_entries(self, given: Parameters) -> tuple[EntryDraft, ...]:
-        """The same in fewer steps: nearly every template is two lines and no more."""
-        faults = self._value_faults(self._once.declared, given.values, f"{FIELD}.parameters")
-        if faults:
-            raise _refusal(faults)
-        values, entries = self._once.values(given.values), []
-        for place, (entry, accounts, assets, _) in enumerate(self._patterns):
-            account = _name(accounts, values, names.path_fault, place, faults)
-            asset = _name(assets, values, names.asset_code_fault, place, faults)
-            amount = _product(entry, values)
-            if amount > AMOUNT_MAX:
-                raise self._too_large(place)
-            entries.append(EntryDraft(account, entry.is_debit, amount, asset))
-        if faults:
-            raise _refusal(faults)
-        return tuple(entries)
-
     def _summed(self, lines: Sequence[_Line], amounts: Sequence[int]) -> tuple[EntryDraft, ...]:
         sides = [entry.is_debit for entry in self.template.entries]
         sums: dict[_Line, int] = {}
@@ -231,6 +218,12 @@ class Expander:
 def _taken(parameters: Sequence[Parameter]) -> _Taken:
     numbers = tuple(one.name for one in parameters if one.type in NUMBERS)
     return _Taken({one.name: one for one in parameters}, numbers)
+
+
+def _constant(metadata: Mapping[str, Pattern]) -> dict[str, str] | None:
+    """Sound metadata that has no names in it; else None."""
+    texts = {key: pattern.literals[0] for key, pattern in metadata.items() if not pattern.names}
+    return texts if len(texts) == len(metadata) and not names.metadata_faults(texts) else None
 
 
 def _number(weight: int | str | None, values: _Values) -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from ledger_server.domain.chain import framed
@@ -116,9 +117,14 @@ def name_fault(name: str) -> str | None:
         return f"has {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"
     if not name:
         return "must be given"
-    if _NAME.fullmatch(name):
+    if _is_name(name):
         return None
     return f"{name!r} is not letters and digits joined by single '-', '_' or '.', beginning with a letter"
+
+
+@lru_cache(maxsize=1024)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def canonical(template: Template) -> bytes:

@@ -44,6 +44,12 @@ class TemplateUse(NamedTuple):
     parameters: Parameters | None
 
 
+# The same from a tuple of the three; see `entry_draft`.
+template_used: Callable[[tuple[str, int, Parameters | None]], TemplateUse] = partial(
+    tuple.__new__, TemplateUse
+)
+
+
 class Entry(NamedTuple):
     """One line of a recorded transaction; `balance_after` is debit-positive."""
 

@@ -13,6 +13,7 @@ from ledger_server.domain.names import METADATA_KEYS_MAX
 from ledger_server.domain.parameters import (
     BYTES_MAX,
     ITEMS_MAX,
+    NOTHING,
     Item,
     Parameter,
     Parameters,
@@ -29,7 +30,7 @@ from ledger_server.domain.templates import (
     Template,
     name_fault,
 )
-from ledger_server.domain.transactions import PostDraft, TemplateDraft, TemplateUse
+from ledger_server.domain.transactions import PostDraft, TemplateDraft, TemplateUse, template_used
 from ledger_server.rpc.requests import Form, post_draft
 
 _TYPES = {int(kind): kind for kind in ParameterType}
@@ -54,36 +55,55 @@ def template_draft(
     roles: frozenset[Role] | None = None,
 ) -> TemplateDraft:
     """The draft of a Post that names a template. Raises InvalidRequest."""
-    for field in ("entries", "kind", "metadata"):
-        if getattr(request, field):
-            form.fault(field, "must be empty where a template gives it")
+    if request.entries or request.kind or request.metadata:
+        for field in ("entries", "kind", "metadata"):
+            if getattr(request, field):
+                form.fault(field, "must be empty where a template gives it")
     used = template_use(request.template, form)
-    key = form.key(request.idempotency_key)
-    effective_time = form.time(request, "effective_time")
-    description = form.text(request.description, "description")
-    external_ref = form.text(request.external_ref, "external_ref")
-    preconditions = form.preconditions(request.preconditions)
-    form.judge()
+    key, conditions = request.idempotency_key, request.preconditions
+    description, external_ref = request.description, request.external_ref
+    # The hot path: what is empty is not looked at.
+    if key:
+        key = form.key(key)
+    if description:
+        form.text(description, "description")
+    if external_ref:
+        form.text(external_ref, "external_ref")
+    effective_time = form.time(request, "effective_time") if request.HasField("effective_time") else None
+    preconditions = form.preconditions(conditions) if conditions else ()
+    if form.violations:
+        form.judge()
     is_trial = isinstance(request, ledger_pb.PostRequest) and request.validate_only
     content = (used, key, effective_time, description, external_ref, created_by, is_trial)
-    return TemplateDraft(*content, preconditions=preconditions, roles=roles)
+    return TemplateDraft(*content, (), preconditions, roles)
 
 
 def template_use(given: nouns_pb.TemplateUse, form: Form, field: str = "template") -> TemplateUse:
     """A template by name and version, and what it is given; its chart judges the values."""
-    form.fault(f"{field}.name", name_fault(given.name))
-    if not 0 <= given.version <= VERSION_MAX:
-        form.fault(f"{field}.version", f"is {given.version}; it must not be negative")
-    parameters = Parameters({})
+    name, version = given.name, given.version
+    fault = name_fault(name)
+    if fault is not None:
+        form.fault(f"{field}.name", fault)
+    if not 0 <= version <= VERSION_MAX:
+        form.fault(f"{field}.version", f"is {version}; it must not be negative")
+    parameters = NOTHING
     # A message holds a million of them: what is far too much is counted, not judged.
     if given.ByteSize() <= 2 * BYTES_MAX + 64 * ITEMS_MAX:
-        items = tuple(Item(item.group, dict(item.parameters)) for item in given.items)
-        parameters = Parameters(dict(given.parameters), items)
-        for name, fault in size_faults(parameters):
-            form.fault(f"{field}.{name}", fault)
+        parameters = Parameters(_texts(given.parameters), tuple(map(_item, given.items)))
+        for part, fault in size_faults(parameters):
+            form.fault(f"{field}.{part}", fault)
     else:
         form.fault(f"{field}.parameters", f"are larger than {BYTES_MAX} bytes with the items")
-    return TemplateUse(given.name, given.version, parameters)
+    return template_used((name, version, parameters))
+
+
+def _item(given: nouns_pb.TemplateItem) -> Item:
+    return Item(given.group, _texts(given.parameters))
+
+
+def _texts(given: Mapping[str, str]) -> dict[str, str]:
+    # Half as long as dict(given).
+    return {name: given[name] for name in given}
 
 
 def templates(given: Sequence[pb.Template], form: Form, field: str) -> list[Template]:

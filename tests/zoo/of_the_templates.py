@@ -6,6 +6,8 @@ from zoo.animal import Animal, Plant
 
 _ALLOCATION = "tests/domain/test_allocation.py::"
 _EXPANDING = "tests/domain/test_expanding.py::"
+_SHORT = "ledger_server/domain/plain_lines.py"
+_SHORT_TESTS = "tests/domain/test_plain_lines.py::"
 _TEMPLATES = "tests/domain/test_templates.py::"
 _POSTS = "tests/domain/test_template_posts.py::"
 _VERIFY = "tests/service/test_verify_templates.py::"
@@ -74,6 +76,43 @@ ANIMALS = (
             ),
         ),
         (_EXPANDING + "test_a_text_stays_within_its_segment",),
+    ),
+    Animal(
+        "value taken for a name whatever its type",
+        "A template of UUIDs opens an account for a user who was misspelt.",
+        (
+            Plant(
+                _SHORT,
+                "if self._is_word(text) is None or len(account)",
+                "if len(account)",
+            ),
+        ),
+        (
+            _SHORT_TESTS + "test_a_value_that_fits_one_template_is_judged_for_each",
+            _SHORT_TESTS + "test_both_ways_make_the_same",
+        ),
+    ),
+    Animal(
+        "name that its pattern spoils",
+        "A template writes an account whose name looks like another one's and is not.",
+        (
+            Plant(
+                _SHORT, "if word is None or not all(map(str.isascii, pattern.literals)):", "if word is None:"
+            ),
+        ),
+        (_SHORT_TESTS + "test_a_pattern_that_spoils_its_values_is_judged_with_them",),
+    ),
+    Animal(
+        "zero items sold",
+        "An order of no items is refused as an internal error, and not as a mistake of its caller's.",
+        (Plant(_SHORT, 'if text == "0" or value_fault', "if value_fault"),),
+        (_SHORT_TESTS + "test_what_is_not_makes_nothing", _SHORT_TESTS + "test_both_ways_make_the_same"),
+    ),
+    Animal(
+        "parameter that nobody declared",
+        "A caller who gives a discount to a template that has none is not told, and pays in full.",
+        (Plant(_SHORT, "if len(values) != self._count:", "if len(values) < self._count:"),),
+        (_SHORT_TESTS + "test_what_is_not_makes_nothing", _SHORT_TESTS + "test_both_ways_make_the_same"),
     ),
     Animal(
         "first violation only",
