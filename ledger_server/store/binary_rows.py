@@ -4,7 +4,8 @@ An array is: dimensions, a null flag, the element's type, length, lower bound, t
 each element behind its length (array_send in PostgreSQL's arrayfuncs.c). A row is:
 how many columns, then each column's type, length and value (record_send in
 rowtypes.c). A numeric is base 10,000 digits, the first one's weight, sign and scale
-(numeric_send in numeric.c). The columns are those of migrations/0002_rows_and_probes.sql.
+(numeric_send in numeric.c). The columns are those of migrations/0002_rows_and_probes.sql
+and 0014_full_rows.sql.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from struct import Struct
 
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import json_texts
+from ledger_server.store.template_rows import parameters_json
 
 # Types by their numbers, which never change (pg_type.dat).
 _BOOL, _BYTEA, _INT8, _INT2, _INT4, _TEXT = 16, 17, 20, 21, 23, 25
@@ -35,8 +37,8 @@ _NO_KEY = _TEXT_TAG + _NULL
 _EMPTY_TEXT = _TEXT_TAG + _length(0)
 _NOT_REVERSING = Struct(">I").pack(_INT8) + _NULL
 
-# A transaction's twelve columns, the first of them its sequence.
-_TRANSACTION = _length(12) + _INT8_FIELD
+# A transaction's twelve columns, or eighteen, the first of them its sequence.
+_TRANSACTION, _FULL_TRANSACTION = _length(12) + _INT8_FIELD, _length(18) + _INT8_FIELD
 _sequence = Struct(">12sq").pack
 _times = Struct(">8sq8s?").pack
 _number = Struct(">8sq").pack
@@ -44,6 +46,12 @@ _number = Struct(">8sq").pack
 _jsonb = Struct(">IiB").pack
 _SALT_FIELD, _HASH_FIELD = _field(_BYTEA, 16), _field(_BYTEA, 32)
 _salt_and_hash = Struct(">8s16s8s32s").pack
+# The six columns of a full row that most transactions leave empty, as far as they do.
+_FORCED, _NOT_FORCED = _BOOL_FIELD + b"\x01", Struct(">I").pack(_BOOL) + _NULL
+_UNNUMBERED = _TEXT_TAG + _NULL + Struct(">I").pack(_INT8) + _NULL
+_NO_PARAMETERS = Struct(">I").pack(_JSONB) + _NULL
+_BY_NO_TEMPLATE = _TEXT_TAG + _NULL + Struct(">I").pack(_INT4) + _NULL + _NO_PARAMETERS
+_version = Struct(">8si").pack
 
 # An entry's seven columns, the first of them its account; and everything before its two numerics.
 _ENTRY = _length(7) + _INT8_FIELD
@@ -59,15 +67,19 @@ _one_digit = Struct(">16sH").pack
 _two_digits = Struct(">16sHH").pack
 
 
-def transactions(run: Sequence[Transaction], row_type: int) -> bytes:
-    """The transactions as an array of ledger.transaction_row, whose type number is given."""
+def transactions(run: Sequence[Transaction], row_type: int, *, are_full: bool = False) -> bytes:
+    """The transactions as an array of ledger.transaction_row, or of ledger.full_transaction_row.
+
+    The type's number is given.
+    """
     parts = [_array(1, 0, row_type, len(run), 1)]
+    columns = _FULL_TRANSACTION if are_full else _TRANSACTION
     for record in run:
         key, description, external_ref = record.idempotency_key, record.description, record.external_ref
         metadata = json_texts.pairs(record.metadata or {}).encode()
         row = b"".join(
             (
-                _sequence(_TRANSACTION, record.sequence),
+                _sequence(columns, record.sequence),
                 _text(key) if key else _NO_KEY,
                 _text_again(record.kind),
                 _times(
@@ -80,10 +92,25 @@ def transactions(run: Sequence[Transaction], row_type: int) -> bytes:
                 metadata,
                 _text(external_ref) if external_ref else _EMPTY_TEXT,
                 _salt_and_hash(_SALT_FIELD, record.salt, _HASH_FIELD, record.hash),
+                _more(record) if are_full else b"",
             )
         )
         parts += (_length(len(row)), row)
     return b"".join(parts)
+
+
+def _more(record: Transaction) -> bytes:
+    """The last six columns of a full row."""
+    forced = _FORCED if record.forced else _NOT_FORCED
+    number = _text(record.series) + _number(_INT8_FIELD, record.number) if record.number else _UNNUMBERED
+    used = record.template
+    if used is None:
+        return forced + number + _BY_NO_TEMPLATE
+    template = _text_again(used.name) + _version(_INT4_FIELD, used.version)
+    if used.parameters is None:
+        return forced + number + template + _NO_PARAMETERS
+    given = parameters_json(used.parameters).encode()
+    return b"".join((forced, number, template, _jsonb(_JSONB, len(given) + 1, 1), given))
 
 
 def entries(run: Sequence[Transaction], row_type: int) -> bytes:

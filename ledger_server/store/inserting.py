@@ -22,10 +22,8 @@ from ledger_server.domain.members import MemberVersion
 from ledger_server.domain.transactions import Transaction
 from ledger_server.store import binary_rows, rows
 from ledger_server.store.chart_rows import chart_json
-from ledger_server.store.json_texts import quoted
 from ledger_server.store.roundtrip import RoundTrip
 from ledger_server.store.sql import Statement, statements
-from ledger_server.store.template_rows import parameters_json
 
 _SQL = statements("lane")
 
@@ -34,6 +32,7 @@ class RowTypes(NamedTuple):
     """The numbers that this database gave to the types of rows."""
 
     transaction_row: int
+    full_transaction_row: int
     entry_row: int
 
 
@@ -42,8 +41,6 @@ class Insert(NamedTuple):
 
     statement: Statement
     rows: bytes | str
-    # What transactions with numbers or templates have beside their rows, as JSON.
-    beside: str = ""
 
 
 def inserts(
@@ -69,31 +66,14 @@ def inserts(
 
 
 def _transactions(run: Sequence[Transaction], types: RowTypes, asset_ids: Mapping[str, int]) -> list[Insert]:
-    """Transactions, the accounts that they open, their entries; those of one sort together."""
-    opened: list[dict[str, Any]] = []
-    if any(record.forced or record.number or record.opened or record.template for record in run):
-        parts = [list(part) for _, part in groupby(run, _sort)]
-        if len(parts) > 1:
-            return [insert for part in parts for insert in _transactions(part, types, asset_ids)]
-        opened = [_account(version, asset_ids) for record in run for version in record.opened]
-    made = [_heads_of(run, binary_rows.transactions(run, types.transaction_row))]
-    if opened:
-        made.append(Insert(_SQL.insert_opened_accounts, json.dumps(opened)))
-    made.append(Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row)))
-    return made
-
-
-def _sort(record: Transaction) -> tuple[bool, bool, bool]:
-    return record.forced, record.number > 0, record.template is not None
-
-
-def _heads_of(run: Sequence[Transaction], sent: bytes) -> Insert:
-    """What inserts the transactions of one sort without their entries."""
-    if run[0].template is not None:
-        return Insert(_SQL.insert_made_transactions, sent, f"[{','.join(map(_made, run))}]")
-    if run[0].number:
-        return Insert(_SQL.insert_numbered_transactions, sent, f"[{','.join(map(_numbered, run))}]")
-    return Insert(_SQL.insert_forced_transactions if run[0].forced else _SQL.insert_transactions, sent)
+    """Transactions, the accounts that they open, their entries."""
+    are_full = any(record.forced or record.number or record.template for record in run)
+    statement = _SQL.insert_full_transactions if are_full else _SQL.insert_transactions
+    row_type = types.full_transaction_row if are_full else types.transaction_row
+    heads = Insert(statement, binary_rows.transactions(run, row_type, are_full=are_full))
+    opened = [_account(version, asset_ids) for record in run for version in record.opened]
+    between = [Insert(_SQL.insert_opened_accounts, json.dumps(opened))] if opened else []
+    return [heads, *between, Insert(_SQL.insert_entries, binary_rows.entries(run, types.entry_row))]
 
 
 def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> None:
@@ -101,21 +81,7 @@ def send(trip: RoundTrip, insert: Insert, ledger_id: int, record_time: int) -> N
     parameters = {"ledger_id": ledger_id, "rows": insert.rows}
     if "record_time" in insert.statement.parameters:
         parameters["record_time"] = rows.moment(record_time).isoformat()
-    if insert.beside:
-        parameters["beside"] = insert.beside
     trip.ask(insert.statement, **parameters)
-
-
-def _made(record: Transaction) -> str:
-    used = record.template
-    assert used is not None
-    given = "null" if used.parameters is None else parameters_json(used.parameters)
-    made = f'"template":{quoted(used.name)},"template_version":{used.version},"parameters":{given}'
-    return f"{_numbered(record)[:-1]},{made}}}" if record.number else f"{{{made}}}"
-
-
-def _numbered(record: Transaction) -> str:
-    return f'{{"series":{quoted(record.series)},"number":{record.number}}}'
 
 
 def _account(record: AccountVersion, asset_ids: Mapping[str, int]) -> dict[str, Any]:

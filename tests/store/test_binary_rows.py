@@ -12,7 +12,8 @@ from clusters import Database
 
 from ledger_server.domain.accounts import Account, AccountType, Asset
 from ledger_server.domain.amounts import AMOUNT_MAX
-from ledger_server.domain.transactions import Entry, Transaction
+from ledger_server.domain.parameters import Item, Parameters
+from ledger_server.domain.transactions import Entry, TemplateUse, Transaction
 from ledger_server.store import binary_rows
 
 CASH, USD = Account.of(2**62 + 1, "cash", AccountType.ASSET), Asset.of(2**31 - 1, "USD", 2)
@@ -140,4 +141,37 @@ def test_every_field_of_a_transaction_arrives_as_it_is(
         "ref",
         f"\\x{bytes(range(16)).hex()}",
         digest,
+    ]
+
+
+def test_what_most_transactions_leave_empty_arrives_as_it_is(
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    given = Parameters({"amount": "5", "quote": 'a "b" ☃'}, (Item("items", {"sku": "x"}),))
+    records = [
+        transaction(2),
+        transaction(3, reverses=2, forced=True),
+        transaction(4, series="receipts:☃", number=2**62),
+        transaction(5, template=TemplateUse("top-up", 7, given)),
+        transaction(6, template=TemplateUse("top-up", 2**31 - 1, None)),
+    ]
+
+    rows = binary_rows.transactions(
+        records, type_of(connection, "ledger.full_transaction_row"), are_full=True
+    )
+
+    columns = "sequence, reverses, hash, forced, series, number, template, template_version, parameters"
+    arrived = read(connection, columns, "ledger.full_transaction_row", rows)
+    digest = f"\\x{bytes(range(32)).hex()}"
+    made = arrived[3].pop()
+    assert json.loads(made or "") == {
+        "values": {"amount": "5", "quote": 'a "b" ☃'},
+        "items": [["items", {"sku": "x"}]],
+    }
+    assert arrived == [
+        ["2", None, digest, None, None, None, None, None, None],
+        ["3", "2", digest, "t", None, None, None, None, None],
+        ["4", None, digest, None, "receipts:☃", str(2**62), None, None, None],
+        ["5", None, digest, None, None, None, "top-up", "7"],
+        ["6", None, digest, None, None, None, "top-up", str(2**31 - 1), None],
     ]

@@ -15,6 +15,18 @@ _TRIPS = "tests/store/test_roundtrip.py::"
 
 ANIMALS = (
     Animal(
+        "force lost on its way",
+        "A reversal with force is recorded as one without, beside a hash that says otherwise.",
+        (
+            Plant(
+                _BINARY,
+                "forced = _FORCED if record.forced else",
+                "forced = _NOT_FORCED if record.forced else",
+            ),
+        ),
+        (_ROWS + "test_what_most_transactions_leave_empty_arrives_as_it_is",),
+    ),
+    Animal(
         "decided ahead and written without the lane",
         "What was decided early is written while another server holds the lane, and one of the two aborts.",
         (Plant(_POSTING, "        if not self._is_locked:\n", "        if False:\n"),),
