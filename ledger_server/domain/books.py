@@ -35,6 +35,7 @@ class Books:
         "asset_records",
         "assets",
         "balances",
+        "bounded",
         "families",
         "framed",
         "head",
@@ -68,9 +69,10 @@ class Books:
         # Debit-positive posted balances by (account id, asset id); absent from
         # the database means 0 here.
         self.balances: dict[tuple[int, int], int] = {}
-        # Places by account and asset code that need no second look: their balance is here, and
-        # the account that stands has no limits on it.
+        # Places by account and asset code that need no second look, for their balance is here: those
+        # of accounts that stand without limits, and of the others, with their ids.
         self.unbounded: set[tuple[str, str]] = set()
+        self.bounded: dict[tuple[str, str], tuple[int, int]] = {}
         self.keys: dict[str, Transaction | None] = {}
         self.transactions: dict[int, Transaction | None] = {}
         # The reversal's sequence by the origin's.
@@ -188,4 +190,5 @@ class Books:
             + len(self.families)
             + len(self.series)
             + len(self.unbounded)
+            + len(self.bounded)
         )

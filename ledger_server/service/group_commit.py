@@ -189,7 +189,7 @@ class Committer:
 
     def close(self) -> None:
         """Gives the session back."""
-        self._seat.drop(broken=False)
+        self._seat.close()
 
     # one batch -------------------------------------------------------------------------
 

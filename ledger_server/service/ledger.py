@@ -47,7 +47,7 @@ from ledger_server.store.database import Database
 from ledger_server.store.opening import open_ledger
 from ledger_server.store.outcomes import DatabaseLost, NotCommitted
 
-DRAFTS_PER_TURN_MAX = 8_192
+DRAFTS_PER_TURN_MAX = 2_048
 
 
 class Ledgers:

@@ -57,6 +57,8 @@ class Tenures:
 
     def __init__(self) -> None:
         self._sessions: dict[str, LaneSession] = {}
+        # Sessions of committers who took another one over, for those who left theirs.
+        self._spare: list[LaneSession] = []
         self._met = RecentLedgers(CONTESTED_S)
         self._lock = threading.Lock()
 
@@ -69,6 +71,16 @@ class Tenures:
         """The session that the turn before left, if it left one."""
         with self._lock:
             return self._sessions.pop(ledger, None)
+
+    def leave(self, session: LaneSession) -> None:
+        """Leaves a session that holds no lane to whoever has none."""
+        with self._lock:
+            self._spare.append(session)
+
+    def find(self) -> LaneSession | None:
+        """A session that somebody left."""
+        with self._lock:
+            return self._spare.pop() if self._spare else None
 
     def meet(self, ledger: str) -> None:
         """Another server was met in the lane: its records had moved the head."""
@@ -95,7 +107,7 @@ class Seat:
     def session(self) -> LaneSession:
         """The session; a new one where there is none. Raises DatabaseLost."""
         if self._session is None:
-            self._session = self._database.lane_session()
+            self._session = self._tenures.find() or self._database.lane_session()
         return self._session
 
     def lane_session(self, turn: Turn[Any]) -> LaneSession:
@@ -109,7 +121,7 @@ class Seat:
         if left is not None:
             own, self._session = self._session, left
             if own is not None:
-                self._database.give_back(own, broken=False)
+                self._tenures.leave(own)
 
     def part_from_lane(self, turn: Turn[Any]) -> None:
         """Leaves a lane that was kept to the next turn if that is at work, else to anybody."""
@@ -131,8 +143,15 @@ class Seat:
         self._database.give_back(session, broken=broken)
         return session.backend_pid, session.began
 
+    def close(self) -> None:
+        """Gives the session back, and those that were left."""
+        while self._session is not None:
+            self.drop(broken=False)
+            self._session = self._tenures.find()
+
     def keep_alive(self) -> None:
-        """Keeps the session from timing out while nobody posts."""
+        """Keeps the session from timing out while nobody posts; one that was left too."""
+        self._session = self._session or self._tenures.find()
         self._or_drop(LaneSession.keep_alive)
 
     def free_lane(self, ledger_id: int) -> None:

@@ -218,22 +218,31 @@ class BooksReader:
             self._read_accounts_and_assets(books, wanted, names, ledger_id)
         if wanted.opened:
             self._read_openings(books, wanted, ledger_id)
-        absent, bounded, unbounded = [], [], []
         if wanted.changed:
             books.unbounded = {place for place in books.unbounded if place[0] not in wanted.changed}
+            books.bounded = {
+                place: of for place, of in books.bounded.items() if place[0] not in wanted.changed
+            }
         for name in wanted.closed:
             # At zero in every asset that there is.
             wanted.places.update((name, code) for code, asset in books.assets.items() if asset is not None)
-        for name, code in wanted.places - books.unbounded:
+        places = wanted.places - books.unbounded
+        known = books.bounded
+        bounded = [known[place] for place in places & known.keys()]
+        absent, unbounded, with_bounds = [], [], {}
+        for name, code in places - known.keys():
             version, asset = books.accounts[name], books.assets[code]
             if version is not None and asset is not None:
                 place = (version.account.account_id, asset.asset_id)
                 if place not in books.balances:
                     absent.append(place)
-                # What this batch changes may have bounds before it is over. In assets without bounds
-                # too: the fence looks an account up that has some and is not vouched for.
-                if version.limits or name in wanted.changed:
+                if name in wanted.changed:
+                    # It may have bounds before the batch is over.
                     bounded.append(place)
+                elif version.limits:
+                    # In assets without bounds too: the fence looks an account up that has some and
+                    # is not vouched for.
+                    with_bounds[name, code] = place
                 else:
                     unbounded.append((name, code))
         if absent:
@@ -242,7 +251,8 @@ class BooksReader:
             for account_id, asset_id, balance in found.rows():
                 books.balances[account_id, asset_id] = int(balance)
         books.unbounded.update(unbounded)
-        return bounded
+        books.bounded.update(with_bounds)
+        return [*bounded, *with_bounds.values()]
 
     def _read_openings(self, books: Books, wanted: Wanted, ledger_id: int) -> None:
         """Reads how accounts were opened that a draft opens again and that were changed since."""

@@ -19,6 +19,8 @@ class ServiceConnection(Connection[Any]):
         super().__init__(pgconn, *arguments, **options)
         # The labels of the statements that this connection has prepared.
         self.prepared: set[bytes] = set()
+        # The numbers of the types that rows are sent as, once they were asked for.
+        self.row_types: tuple[int, ...] | None = None
 
     @property
     def is_lost(self) -> bool:

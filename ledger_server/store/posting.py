@@ -64,7 +64,6 @@ class LaneSession:
         self._lane = 0
         # When the lane lock was taken (monotonic clock), and whether others had written meanwhile.
         self.locked_at, self.met_others = 0.0, False
-        self._row_types: RowTypes | None = None
         self.backend_pid: int = connection.info.backend_pid
         # When the last database transaction began.
         self.began = time.monotonic()
@@ -116,13 +115,13 @@ class LaneSession:
         acts: Sequence[Act] = (),
     ) -> Batch:
         """Makes records and audit ready; of asset ids by code. Raises DatabaseLost, NotCommitted."""
-        if self._row_types is None:
+        if self.connection.row_types is None:
             with self._nothing_written():
                 trip = RoundTrip(self.connection)
                 found = trip.ask(_SQL.row_types)
                 trip.go()
-                self._row_types = RowTypes(*found.rows()[0])
-        made = inserts(records, asset_ids, self._row_types, acts)
+                self.connection.row_types = found.rows()[0]
+        made = inserts(records, asset_ids, RowTypes(*self.connection.row_types), acts)
         return Batch(before, after, made, bounded)
 
     @property

@@ -374,7 +374,8 @@ from json_to_recordset(%(rows)s::json) as event (
 
 -- name: row_types
 -- The numbers of the types that rows are sent as; this database gave them.
-select 'ledger.transaction_row'::regtype::oid::bigint, 'ledger.entry_row'::regtype::oid::bigint;
+select 'ledger.transaction_row'::regtype::oid::bigint, 'ledger.full_transaction_row'::regtype::oid::bigint,
+    'ledger.entry_row'::regtype::oid::bigint;
 
 -- name: insert_transactions
 -- Transactions, in order of sequence.
@@ -386,52 +387,17 @@ select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, e
     %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash
 from unnest(%(rows)s::ledger.transaction_row[]);
 
--- name: insert_forced_transactions
--- Reversals with force, in order of sequence.
+-- name: insert_full_transactions
+-- Transactions, in order of sequence, of which some are forced, numbered, or made by a template.
 insert into ledger.transactions (
     ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
-    reverses, description, metadata, external_ref, salt, hash, forced
+    reverses, description, metadata, external_ref, salt, hash, forced, series, number, template, template_version,
+    parameters
 )
 select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
-    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash, true
-from unnest(%(rows)s::ledger.transaction_row[]);
-
--- name: insert_numbered_transactions
--- Transactions that have numbers, in order of sequence; the numbers come as JSON.
-insert into ledger.transactions (
-    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
-    reverses, description, metadata, external_ref, salt, hash, series, number
-)
-select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
-    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash,
-    numbered.series, numbered.number
-from rows from (
-    unnest(%(rows)s::ledger.transaction_row[]),
-    jsonb_to_recordset(%(beside)s::jsonb) as (series text, number bigint)
-) as numbered (
-    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
-    metadata, external_ref, salt, hash, series, number
-);
-
--- name: insert_made_transactions
--- Transactions that templates made, in order of sequence; the templates come as JSON, with
--- numbers where there are any.
-insert into ledger.transactions (
-    ledger_id, sequence, idempotency_key, kind, effective_time, effective_time_given, record_time, created_by,
-    reverses, description, metadata, external_ref, salt, hash, series, number, template, template_version, parameters
-)
-select %(ledger_id)s::bigint, sequence, idempotency_key, kind, effective_time, effective_time_given,
-    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash,
-    made.series, made.number, made.template, made.template_version, made.parameters
-from rows from (
-    unnest(%(rows)s::ledger.transaction_row[]),
-    jsonb_to_recordset(%(beside)s::jsonb) as (
-        series text, number bigint, template text, template_version integer, parameters jsonb
-    )
-) as made (
-    sequence, idempotency_key, kind, effective_time, effective_time_given, created_by, reverses, description,
-    metadata, external_ref, salt, hash, series, number, template, template_version, parameters
-);
+    %(record_time)s::timestamptz, created_by, reverses, description, metadata, external_ref, salt, hash, forced,
+    series, number, template, template_version, parameters
+from unnest(%(rows)s::ledger.full_transaction_row[]);
 
 -- name: insert_entries
 -- The entries of the transactions just inserted.
