@@ -169,15 +169,14 @@ def _guard_refusal(
     forced: bool,
 ) -> Refusal | None:
     """What keeps the transaction from accounts that are shut, or whose bounds it passes without force."""
-    for version in guarded.values():
-        # No force passes over this.
+    passed = None
+    for place, version in guarded.items():
+        # No force passes over this, and no bound comes before it.
         if version.status is not AccountStatus.OPEN:
             return shut_refusal(version)
-    for place, version in () if forced else guarded.items():
-        refusal = bound_refusal(books, version, place, moved[place], entries)
-        if refusal is not None:
-            return refusal
-    return None
+        if passed is None and not forced:
+            passed = bound_refusal(books, version, place, moved[place], entries)
+    return passed
 
 
 def _unusable_name(books: Books, lines: Sequence[EntryDraft]) -> Refusal | None:

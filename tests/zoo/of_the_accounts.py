@@ -28,8 +28,8 @@ ANIMALS = (
         (
             Plant(
                 _RECORDING,
-                "    for version in guarded.values():",
-                "    for version in () if forced else guarded.values():",
+                "    for place, version in guarded.items():",
+                "    for place, version in () if forced else guarded.items():",
             ),
         ),
         (_LIFE + "test_no_reversal_touches_a_frozen_account_not_even_with_force",),
