@@ -57,7 +57,7 @@ class Bench:
         return Shape(self.size.accounts)
 
     def batches(self, server: Server, ledgers: Sequence[str], **but: Any) -> dict[str, Any]:
-        """A job of PostBatches made beforehand, two in flight."""
+        """A job of PostBatches made beforehand, four in flight."""
         return {
             "kind": "batches",
             "targets": server.targets,
@@ -65,7 +65,7 @@ class Bench:
             "shape": asdict(self.shape),
             "count": self.size.transactions_per_run,
             "size": self.size.batch,
-            "in_flight": 2,
+            "in_flight": 4,
             "prepared": True,
         } | but
 

@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping
 from enum import IntEnum
 from itertools import chain
+from struct import Struct
 from typing import NamedTuple
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import amount_fault
-from ledger_server.domain.chain import framed, framed_again
+from ledger_server.domain.chain import framed_again
 
 NAME_LENGTH_MAX = 64
 SLUG_LENGTH_MAX = 64
@@ -25,6 +26,9 @@ INT_DIGITS_MAX = 19
 ITEMS_MAX = 1_000
 # Of all names and values together: a thousand items of two or three short values each.
 BYTES_MAX = 32 * 1024
+
+_u32 = Struct(">I").pack
+_NO_ITEMS = _u32(0)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -85,7 +89,6 @@ class Parameters(NamedTuple):
 
 
 NOTHING = Parameters({})
-_NO_ITEMS = bytes(4)
 
 
 def canonical(given: Parameters) -> bytes:
@@ -146,15 +149,12 @@ def segment_fault(text: str) -> str | None:
     return "holds ':', which separates segments" if ":" in text else names.path_fault(text)
 
 
-def _u32(number: int) -> bytes:
-    return number.to_bytes(4, "big")
-
-
 def _pairs(values: Mapping[str, str]) -> bytes:
     # UTF-8 sorts as code points do.
     parts = [_u32(len(values))]
     for name in sorted(values):
-        parts += (framed_again(name), framed(values[name]))
+        text = values[name].encode()
+        parts += (framed_again(name), _u32(len(text)), text)
     return b"".join(parts)
 
 

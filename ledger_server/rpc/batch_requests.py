@@ -37,6 +37,8 @@ def operation_drafts(
         draft = _operation_draft(operation, created_by, roles)
         if isinstance(draft, PostDraft):
             entries += len(draft.entries) + len(draft.preconditions)
+        elif isinstance(draft, TemplateDraft):
+            entries += draft.entries_expected + len(draft.preconditions)
         else:
             entries += _entries(operation.post)
         if entries > limits.BATCH_ENTRIES_MAX:

@@ -89,7 +89,8 @@ def template_use(given: nouns_pb.TemplateUse, form: Form, field: str = "template
     parameters = NOTHING
     # A message holds a million of them: what is far too much is counted, not judged.
     if given.ByteSize() <= 2 * BYTES_MAX + 64 * ITEMS_MAX:
-        parameters = Parameters(_texts(given.parameters), tuple(map(_item, given.items)))
+        items = given.items
+        parameters = Parameters(_texts(given.parameters), tuple(map(_item, items)) if items else ())
         for part, fault in size_faults(parameters):
             form.fault(f"{field}.{part}", fault)
     else:

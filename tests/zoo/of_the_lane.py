@@ -17,6 +17,7 @@ _SQL = "ledger_server/store/sql/lane.sql"
 
 _AHEAD = "tests/service/test_ahead.py::"
 _AT_ONCE = "tests/service/test_at_once.py::"
+_PASSED_ON = "tests/service/test_sessions_passed_on.py::"
 _SHARED = "tests/races/test_two_servers.py::"
 _FAULTS = "tests/service/test_commit_faults.py::"
 _REFUSALS = "tests/service/test_database_refusals.py::"
@@ -308,6 +309,36 @@ ANIMALS = (
             _AT_ONCE + "test_a_replay_that_was_tried_leaves_the_books_as_they_were"
             "_and_others_are_read_for_a_while",
         ),
+    ),
+    Animal(
+        "session that forgets",
+        "Every batch asks first for what its session has been told before, and writes wait for it.",
+        (Plant(_POSTING, "if self.connection.row_types is None:", "if True:"),),
+        (_PASSED_ON + "test_what_a_session_knows_is_asked_once_however_often_it_is_passed_on",),
+    ),
+    Animal(
+        "session given back for another one",
+        "Whenever a lane is passed on a session is borrowed anew, with a round trip to see whether it lives.",
+        (
+            Plant(
+                _TENURES,
+                "                self._tenures.leave(own)\n",
+                "                self._database.give_back(own, broken=False)\n",
+            ),
+        ),
+        (_PASSED_ON + "test_what_a_session_knows_is_asked_once_however_often_it_is_passed_on",),
+    ),
+    Animal(
+        "batch sent in pieces",
+        "PostgreSQL waits three times for the rest of a batch, each time until some thread has its turn.",
+        (
+            Plant(
+                "ledger_server/store/database.py",
+                "    interlock.check(connection)\n    _make_room(connection)\n",
+                "    interlock.check(connection)\n",
+            ),
+        ),
+        (_PASSED_ON + "test_a_local_socket_takes_a_batch_at_once",),
     ),
     Animal(
         "clock that nobody set",
