@@ -20,7 +20,7 @@
     LEDGER_WORKERS        how many processes share the port (1-32)
     LEDGER_COMMITTERS     how many batches a process decides or writes at once (1-16)
     LEDGER_AHEAD_FROM     from how many waiting drafts a ledger's next batch is decided while
-                          one is being written (1-8192)
+                          one is being written (1-2048)
     LEDGER_RATE_PER_PRINCIPAL
     LEDGER_RATE_PER_LEDGER
                           how many drafts a second a caller, or a ledger, is given by each
@@ -166,7 +166,7 @@ def load(
             f"{workers} workers cannot share {listen}: a unix socket has one listener; give HOST:PORT"
         )
     committers = _number(environ, "LEDGER_COMMITTERS", COMMITTERS_DEFAULT, 16)
-    ahead_from = _number(environ, "LEDGER_AHEAD_FROM", AHEAD_FROM_DEFAULT, 8_192)
+    ahead_from = _number(environ, "LEDGER_AHEAD_FROM", AHEAD_FROM_DEFAULT, 2_048)
     version = environ.get("LEDGER_CLIENT_VERSION_MIN") or None
     if version and not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){2}", version):
         raise ConfigError(f"LEDGER_CLIENT_VERSION_MIN is {version!r}; it may be MAJOR.MINOR.PATCH, as 0.1.0")

@@ -57,8 +57,8 @@ class Tenures:
 
     def __init__(self) -> None:
         self._sessions: dict[str, LaneSession] = {}
-        # Sessions of committers who took another one over, for those who left theirs.
-        self._spare: list[LaneSession] = []
+        # The session of a committer who took another one over, for one who has passed his on.
+        self._spare: LaneSession | None = None
         self._met = RecentLedgers(CONTESTED_S)
         self._lock = threading.Lock()
 
@@ -72,15 +72,17 @@ class Tenures:
         with self._lock:
             return self._sessions.pop(ledger, None)
 
-    def leave(self, session: LaneSession) -> None:
-        """Leaves a session that holds no lane to whoever has none."""
+    def leave(self, session: LaneSession) -> LaneSession | None:
+        """Leaves a session that holds no lane to whoever has none; answers the one that lay there."""
         with self._lock:
-            self._spare.append(session)
+            before, self._spare = self._spare, session
+        return before
 
     def find(self) -> LaneSession | None:
-        """A session that somebody left."""
+        """The session that somebody left last."""
         with self._lock:
-            return self._spare.pop() if self._spare else None
+            found, self._spare = self._spare, None
+        return found
 
     def meet(self, ledger: str) -> None:
         """Another server was met in the lane: its records had moved the head."""
@@ -107,7 +109,12 @@ class Seat:
     def session(self) -> LaneSession:
         """The session; a new one where there is none. Raises DatabaseLost."""
         if self._session is None:
-            self._session = self._tenures.find() or self._database.lane_session()
+            left = self._tenures.find()
+            if left is not None and not left.is_silent:
+                # It was ended while it lay there.
+                self._database.give_back(left, broken=True)
+                left = None
+            self._session = left or self._database.lane_session()
         return self._session
 
     def lane_session(self, turn: Turn[Any]) -> LaneSession:
@@ -120,8 +127,9 @@ class Seat:
         left = self._tenures.take_over(turn.ledger)
         if left is not None:
             own, self._session = self._session, left
-            if own is not None:
-                self._tenures.leave(own)
+            unused = self._tenures.leave(own) if own is not None else None
+            if unused is not None:
+                self._database.give_back(unused, broken=False)
 
     def part_from_lane(self, turn: Turn[Any]) -> None:
         """Leaves a lane that was kept to the next turn if that is at work, else to anybody."""
@@ -144,14 +152,18 @@ class Seat:
         return session.backend_pid, session.began
 
     def close(self) -> None:
-        """Gives the session back, and those that were left."""
+        """Gives the session back, and one that was left."""
         while self._session is not None:
             self.drop(broken=False)
             self._session = self._tenures.find()
 
     def keep_alive(self) -> None:
-        """Keeps the session from timing out while nobody posts; one that was left too."""
-        self._session = self._session or self._tenures.find()
+        """Keeps the session from timing out while nobody posts; one that nobody needs is given back."""
+        left = self._tenures.find()
+        if self._session is None:
+            self._session = left
+        elif left is not None:
+            self._database.give_back(left, broken=False)
         self._or_drop(LaneSession.keep_alive)
 
     def free_lane(self, ledger_id: int) -> None:

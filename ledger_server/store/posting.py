@@ -20,6 +20,7 @@ before the rows, which may only fill a span that it opened (migrations/0001_jour
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -123,6 +124,13 @@ class LaneSession:
                 self.connection.row_types = found.rows()[0]
         made = inserts(records, asset_ids, RowTypes(*self.connection.row_types), acts)
         return Batch(before, after, made, bounded)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has said nothing unasked, as it does where it ends a session. No round trip."""
+        poll = select.poll()
+        poll.register(self.connection.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     @property
     def holds_lane(self) -> bool:

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
+import psycopg
 import pytest
 from callers import Teller, post_operation, unsound
 from clusters import Database as Served
 from faults import Faulty, faulty_server
 
+from ledger_server.service.tenures import Seat, Tenures
 from ledger_server.store.database import SEND_BUFFER_BYTES, Database
 from ledger_server.store.posting import LaneSession
 from ledger_server.store.roundtrip import Answer, RoundTrip
@@ -90,3 +93,59 @@ def test_a_local_socket_takes_a_batch_at_once(database: Served) -> None:
     most = int(Path("/proc/sys/net/core/wmem_max").read_text(encoding="utf-8"))
     assert family == socket.AF_UNIX
     assert room == 2 * min(SEND_BUFFER_BYTES, most)
+
+
+def test_who_is_idle_takes_a_session_that_was_left_or_gives_it_back(database: Served) -> None:
+    """Nobody would keep it alive: PostgreSQL would end it, and who finds it then has lost a batch's time."""
+    served = Database(database.app_url, committers=2, readers=1)
+    served.open()
+    try:
+        tenures = Tenures()
+        seat, with_none = Seat(served, tenures), Seat(served, tenures)
+        own, left = seat.session(), served.lane_session()
+        tenures.leave(left)
+
+        seat.keep_alive()
+        given_back = tenures.find()
+        again = served.lane_session()
+        tenures.leave(again)
+        with_none.keep_alive()
+
+        assert given_back is None
+        assert again.connection is left.connection
+        assert seat.session() is own
+        assert with_none.session() is again
+        assert tenures.find() is None
+        seat.close()
+        with_none.close()
+    finally:
+        served.close()
+
+
+def test_a_session_that_was_ended_while_it_was_left_is_not_used(database: Served) -> None:
+    served = Database(database.app_url, committers=2, readers=1)
+    served.open()
+    try:
+        tenures, left = Tenures(), served.lane_session()
+        tenures.leave(left)
+        seat = Seat(served, tenures)
+        with psycopg.connect(database.owner_url, autocommit=True) as connection:
+            connection.execute("select pg_terminate_backend(%s, 5000)", [left.backend_pid])
+
+        session = seat.session()
+        session.keep_alive()
+
+        assert session.backend_pid != left.backend_pid
+        seat.close()
+    finally:
+        served.close()
+
+
+def test_of_two_sessions_that_were_left_the_pool_gets_one_back() -> None:
+    """So that whoever waits for one is not kept waiting by those that nobody uses."""
+    tenures, first, second = Tenures(), cast(LaneSession, object()), cast(LaneSession, object())
+
+    assert tenures.leave(first) is None
+    assert tenures.leave(second) is first
+    assert tenures.find() is second
+    assert tenures.find() is None

@@ -91,7 +91,7 @@ class Process:
 
 
 # One server decides every batch ahead that it can, the next one writes every batch at once that it can.
-_AHEAD_FROM = cycle(("1", "8192"))
+_AHEAD_FROM = cycle(("1", "2048"))
 
 
 def _environment(ahead_from: str) -> dict[str, str]:

@@ -322,11 +322,23 @@ ANIMALS = (
         (
             Plant(
                 _TENURES,
-                "                self._tenures.leave(own)\n",
-                "                self._database.give_back(own, broken=False)\n",
+                "unused = self._tenures.leave(own) if own is not None else None",
+                "unused = own",
             ),
         ),
         (_PASSED_ON + "test_what_a_session_knows_is_asked_once_however_often_it_is_passed_on",),
+    ),
+    Animal(
+        "session left to nobody",
+        "A session lies where nobody keeps it alive; who finds it after a pause loses the time of a batch.",
+        (
+            Plant(
+                _TENURES,
+                "        elif left is not None:\n            self._database.give_back(left, broken=False)\n",
+                "",
+            ),
+        ),
+        (_PASSED_ON + "test_who_is_idle_takes_a_session_that_was_left_or_gives_it_back",),
     ),
     Animal(
         "batch sent in pieces",
