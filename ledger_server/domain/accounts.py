@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
+from ledger_server.domain.amounts import AMOUNT_MAX, AMOUNT_MIN
 from ledger_server.domain.chain import framed
 
 # Accounts are numbered from 1 on without a gap, and their numbers take four bytes in each entry.
@@ -97,6 +99,26 @@ class Limit(NamedTuple):
             return "balance_min"
         return "balance_max" if (self.balance_max or 0) < 0 else ""
 
+    def bounds(self, sign: int) -> tuple[int, int]:
+        """The least and the most that the debit-positive balance of an account of this sign may be."""
+        least = AMOUNT_MIN if self.balance_min is None else self.balance_min
+        most = AMOUNT_MAX if self.balance_max is None else self.balance_max
+        return (least, most) if sign > 0 else (-most, -least)
+
+
+# The least and the most that a debit-positive balance may be, by asset code.
+Bounds: TypeAlias = Mapping[str, tuple[int, int]]
+_NOTHING_ALLOWED: Bounds = {}
+
+
+def _bounds(limits: tuple[tuple[str, Limit], ...], sign: int) -> Bounds:
+    return {code: limit.bounds(sign) for code, limit in limits}
+
+
+# Accounts with the same few limits share one mapping, which stays at hand.
+_bounds_again = lru_cache(maxsize=1024)(_bounds)
+_LIMITS_SHARED_MAX = 8
+
 
 @dataclass(frozen=True, slots=True)
 class AccountVersion:
@@ -113,11 +135,19 @@ class AccountVersion:
     hash: bytes = b""
     details_digest: bytes | None = None
     status: AccountStatus = AccountStatus.OPEN
-    # Whether a post to it can be refused for what the account is: one look for the hot path.
-    is_guarded: bool = field(init=False)
+    # Within these no post is refused for what the account is; where it is shut there are none, and
+    # None where nothing holds it: one look for the hot path.
+    bounds: Bounds | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_guarded", bool(self.limits) or self.status is not AccountStatus.OPEN)
+        bounds: Bounds | None = None
+        if self.status is not AccountStatus.OPEN:
+            bounds = _NOTHING_ALLOWED
+        elif self.limits:
+            limits = tuple(self.limits.items())
+            bounds_of = _bounds_again if len(limits) <= _LIMITS_SHARED_MAX else _bounds
+            bounds = bounds_of(limits, self.account.sign)
+        object.__setattr__(self, "bounds", bounds)
 
 
 @dataclass(frozen=True, slots=True)

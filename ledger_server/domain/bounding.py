@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ledger_server.domain.accounts import AccountVersion
 from ledger_server.domain.amounts import decimal_text
 from ledger_server.domain.books import Books
@@ -11,26 +9,18 @@ from ledger_server.domain.refusals import BalanceLimitExceeded, InsufficientFund
 from ledger_server.domain.transactions import Entry
 
 
-def bound_refusal(
-    books: Books,
-    version: AccountVersion,
-    place: tuple[int, int],
-    balance_after: int,
-    entries: Sequence[Entry],
-) -> Refusal | None:
-    """Judges one account's net effect in one asset against its bounds.
+def bound_refusal(books: Books, version: AccountVersion, entry: Entry, balance_after: int) -> Refusal | None:
+    """Judges the net effect on an entry's account, in the entry's asset, against the account's bounds.
 
     Only a move toward a bound can be refused: what improves an account never is.
     """
-    asset = entries[0].asset
-    if asset.asset_id != place[1]:
-        asset = next(entry.asset for entry in entries if entry.asset.asset_id == place[1])
+    asset = entry.asset
     limit = version.limits.get(asset.code)
     if limit is None:
         return None
     account = version.account
     # An account that this transaction opens stands at zero.
-    before = books.balances.get(place, 0) * account.sign
+    before = books.balances.get((account.account_id, asset.asset_id), 0) * account.sign
     after = balance_after * account.sign
     # Facts are in minor units, for machines; a sentence that said -3000 EUR for 30 euros would mislead.
     scale = asset.scale

@@ -174,6 +174,7 @@ def opened_frame(
     return name_framed + bytes((account_type,)) + limits_frame(limits)
 
 
+@lru_cache(maxsize=1024)
 def template_frame(name: str, version: int) -> bytes:
     """The template that made a transaction; what it was given is under the details digest."""
     return framed_again(name) + _u32(version)

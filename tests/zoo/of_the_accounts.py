@@ -28,8 +28,8 @@ ANIMALS = (
         (
             Plant(
                 _RECORDING,
-                "    for place, version in guarded.items():",
-                "    for place, version in () if forced else guarded.items():",
+                "    for entry in entries:",
+                "    for entry in () if forced else entries:",
             ),
         ),
         (_LIFE + "test_no_reversal_touches_a_frozen_account_not_even_with_force",),

@@ -35,7 +35,10 @@ ANIMALS = (
     Animal(
         ">= for > at the upper bound",
         "A customer who uses a credit limit to the last cent is refused.",
-        (Plant(_BOUNDING, "after > limit.balance_max:", "after >= limit.balance_max:"),),
+        (
+            Plant(_RECORDING, "<= balance <= bounds[1]", "<= balance < bounds[1]"),
+            Plant(_BOUNDING, "after > limit.balance_max:", "after >= limit.balance_max:"),
+        ),
         (
             _BOUNDS + "test_a_bound_is_reached_and_not_passed",
             "tests/races/test_races.py::test_the_exact_limit_is_allowed_and_one_more_is_not",
@@ -44,7 +47,28 @@ ANIMALS = (
     Animal(
         "<= for < at the lower bound",
         "A wallet cannot be emptied: the last spend that leaves exactly the minimum is refused.",
-        (Plant(_BOUNDING, "after < limit.balance_min:", "after <= limit.balance_min:"),),
+        (
+            Plant(_RECORDING, "not bounds[0] <= balance", "not bounds[0] < balance"),
+            Plant(_BOUNDING, "after < limit.balance_min:", "after <= limit.balance_min:"),
+        ),
+        (_BOUNDS + "test_a_bound_is_reached_and_not_passed",),
+    ),
+    Animal(
+        "bounds never doubted",
+        "Who spends below a minimum gets an internal error: only the fence of the database notices.",
+        (Plant(_RECORDING, "not bounds[0] <= balance <= bounds[1]", "balance > bounds[1]"),),
+        (_BOUNDS + "test_a_bound_is_reached_and_not_passed",),
+    ),
+    Animal(
+        "bounds of a liability not turned",
+        "A customer's credit limit counts for what he has paid in advance.",
+        (
+            Plant(
+                "ledger_server/domain/accounts.py",
+                "(least, most) if sign > 0 else (-most, -least)",
+                "(least, most)",
+            ),
+        ),
         (_BOUNDS + "test_a_bound_is_reached_and_not_passed",),
     ),
     Animal(
@@ -57,6 +81,7 @@ ANIMALS = (
         "bound of another asset",
         "A bound in one asset refuses or lets pass what is posted in another one.",
         (
+            Plant(_RECORDING, "version.bounds.get(code)", "next(iter(version.bounds.values()), None)"),
             Plant(
                 _BOUNDING,
                 "limit = version.limits.get(asset.code)",
