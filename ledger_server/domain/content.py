@@ -58,14 +58,14 @@ def template_differences(
     if _time_differs(draft.effective_time, recorded):
         differing.append("effective_time")
     if recorded.description is None or used.parameters is None:
-        digest = chain.details_digest(
+        # No metadata were made of parameters that nobody has judged, or that do not fit.
+        if metadata is None or recorded.details_digest != chain.details_digest(
             recorded.salt,
             draft.description,
-            metadata or {},
+            metadata,
             draft.external_ref,
             parameters.canonical(asked.parameters or NOTHING),
-        )
-        if metadata is None or digest != recorded.details_digest:
+        ):
             differing.append("template.parameters, description or external_ref (redacted)")
         return differing
     if asked.parameters is None or dict(asked.parameters.values) != dict(used.parameters.values):

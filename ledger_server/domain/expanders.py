@@ -24,10 +24,12 @@ class Expanders:
 
     def of(self, name: str, version: int) -> Expander | None:
         """The template of this name and version, 0 for the newest."""
-        at = (name, version or self._newest.get(name, 0))
-        ready = self._ready.get(at)
-        if ready is None and at in self._templates:
-            ready = self._ready[at] = Expander(self._templates[at])
+        ready = self._ready.get((name, version))
+        if ready is None:
+            at = (name, version or self._newest.get(name, 0))
+            if at in self._templates:
+                ready = self._ready.get(at) or Expander(self._templates[at])
+                self._ready[at] = self._ready[name, version] = ready
         return ready
 
     def newest(self, name: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from itertools import chain
 from struct import Struct
 from typing import NamedTuple
@@ -150,12 +151,19 @@ def segment_fault(text: str) -> str | None:
 
 
 def _pairs(values: Mapping[str, str]) -> bytes:
-    # UTF-8 sorts as code points do.
-    parts = [_u32(len(values))]
-    for name in sorted(values):
+    count, names = _framed_names(tuple(values))
+    parts = [count]
+    for name, frame in names:
         text = values[name].encode()
-        parts += (framed_again(name), _u32(len(text)), text)
+        parts += (frame, _u32(len(text)), text)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _framed_names(given: tuple[str, ...]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """How many names there are, and each with its frame in bytewise order: the same for all of a template."""
+    # UTF-8 sorts as code points do.
+    return _u32(len(given)), tuple((name, framed_again(name)) for name in sorted(given))
 
 
 def _pairs_bytes(values: Mapping[str, str]) -> int:

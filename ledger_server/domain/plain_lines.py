@@ -7,13 +7,14 @@ the ordinary makes nothing here, and is left to who says what is wrong with it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ledger_server.domain import names
 from ledger_server.domain.amounts import AMOUNT_MAX
 from ledger_server.domain.parameters import WORDS, ParameterType, segment_fault, value_fault
 from ledger_server.domain.patterns import Pattern, parsed
-from ledger_server.domain.templates import Template
+from ledger_server.domain.templates import EntryPattern, Template
 from ledger_server.domain.transactions import EntryDraft, entry_draft
 
 # One word of each type.
@@ -24,30 +25,21 @@ _SAMPLES = {
 }
 
 
-class _Naming:
-    """An account's name with values in it. Never changed."""
+class _Line(NamedTuple):
+    """What one pattern makes: its account's name with values in it, and its amount."""
 
-    def __init__(self, pattern: Pattern, types: Mapping[str, ParameterType]) -> None:
-        self._pattern = pattern
-        self._kinds = [(name, types[name]) for name in pattern.names]
-        self._is_word = WORDS.get(self._kinds[0][1]) if _is_sound_with_a_word(pattern, types) else None
-        self._name, self._before, self._after = pattern.names[0], pattern.literals[0], pattern.literals[1]
-
-    def account(self, values: Mapping[str, str]) -> str:
-        """The name. Raises ValueError where a value is not of its type, or this is no account's name."""
-        if self._is_word is not None:
-            text = values[self._name]
-            account = self._before + text + self._after
-            if self._is_word(text) is None or len(account) > names.NAME_LENGTH_MAX:
-                raise ValueError
-            return account
-        account = self._pattern.filled(values)
-        faults = [
-            value_fault(kind, values[name]) or segment_fault(values[name]) for name, kind in self._kinds
-        ]
-        if any(faults) or names.path_fault(account) is not None:
-            raise ValueError
-        return account
+    # Where one word makes the name, what tells such a word, and the name around it.
+    is_word: Callable[[str], object] | None
+    name: str
+    before: str
+    after: str
+    # Where anything else makes it; None where it is the same whatever is given, and what it is then.
+    pattern: Pattern | None
+    fixed: str
+    is_debit: bool
+    factor: str
+    more: tuple[str, ...]
+    asset: str
 
 
 def _is_sound_with_a_word(pattern: Pattern, types: Mapping[str, ParameterType]) -> bool:
@@ -58,52 +50,82 @@ def _is_sound_with_a_word(pattern: Pattern, types: Mapping[str, ParameterType]) 
     return names.path_fault(pattern.filled({pattern.names[0]: word})) is None
 
 
+def _line(entry: EntryPattern, types: Mapping[str, ParameterType]) -> _Line:
+    pattern = parsed(entry.account)
+    is_word, name, before, after = None, "", "", ""
+    if pattern.names and _is_sound_with_a_word(pattern, types):
+        name, (before, after) = pattern.names[0], pattern.literals
+        is_word = WORDS[types[name]]
+    factor, *more = entry.factors
+    return _Line(
+        is_word,
+        name,
+        before,
+        after,
+        pattern if pattern.names else None,
+        entry.account,
+        entry.is_debit,
+        factor,
+        tuple(more),
+        entry.asset,
+    )
+
+
 class PlainLines:
     """The lines of a template that `is_plain`. Never changed."""
 
     def __init__(self, template: Template) -> None:
-        types = dict(template.parameters)
-        accounts = [parsed(entry.account) for entry in template.entries]
+        self._types = dict(template.parameters)
         factors = {name for entry in template.entries for name in entry.factors}
-        in_accounts = {name for account in accounts for name in account.names}
-        self._count = len(types)
+        in_accounts = {name for entry in template.entries for name in parsed(entry.account).names}
         self._factors = [one for one in template.parameters if one.name in factors]
         # What stands in an account's name is judged with it.
         self._others = [one for one in template.parameters if one.name not in factors | in_accounts]
-        self._lines = [
-            (_Naming(account, types) if account.names else None, entry, entry.factors[0], entry.factors[1:])
-            for entry, account in zip(template.entries, accounts, strict=True)
-        ]
+        self._lines = [_line(entry, self._types) for entry in template.entries]
 
     def entries(self, values: Mapping[str, str]) -> tuple[EntryDraft, ...] | None:
         """The entries; None where something is wrong with the values, or may be."""
-        if len(values) != self._count:
+        if len(values) != len(self._types):
             return None
         try:
-            return self._made(values)
+            numbers = {}
+            for name, kind in self._factors:
+                text = values[name]
+                if value_fault(kind, text) is not None or text == "0":
+                    return None
+                numbers[name] = int(text)
+            for name, kind in self._others:
+                if value_fault(kind, values[name]) is not None:
+                    return None
+            lines = []
+            for is_word, name, before, after, pattern, fixed, is_debit, factor, more, asset in self._lines:
+                if is_word is not None:
+                    text = values[name]
+                    account = before + text + after
+                    if is_word(text) is None or len(account) > names.NAME_LENGTH_MAX:
+                        return None
+                else:
+                    account = fixed if pattern is None else self._account(pattern, values)
+                amount = numbers[factor]
+                if more:
+                    amount *= numbers[more[0]]
+                    if amount > AMOUNT_MAX:
+                        return None
+                lines.append(entry_draft((account, is_debit, amount, asset)))
         except (KeyError, ValueError):
             return None
-
-    def _made(self, values: Mapping[str, str]) -> tuple[EntryDraft, ...]:
-        numbers = {}
-        for name, kind in self._factors:
-            text = values[name]
-            if text == "0" or value_fault(kind, text) is not None:
-                raise ValueError
-            numbers[name] = int(text)
-        for name, kind in self._others:
-            if value_fault(kind, values[name]) is not None:
-                raise ValueError
-        lines = []
-        for naming, entry, factor, more in self._lines:
-            account = naming.account(values) if naming is not None else entry.account
-            amount = numbers[factor]
-            if more:
-                amount *= numbers[more[0]]
-                if amount > AMOUNT_MAX:
-                    raise ValueError
-            lines.append(entry_draft((account, entry.is_debit, amount, entry.asset)))
         return tuple(lines)
+
+    def _account(self, pattern: Pattern, values: Mapping[str, str]) -> str:
+        """The name of an account. Raises ValueError where a value is not of its type, or this is no name."""
+        account = pattern.filled(values)
+        faults = [
+            value_fault(self._types[name], values[name]) or segment_fault(values[name])
+            for name in pattern.names
+        ]
+        if any(faults) or names.path_fault(account) is not None:
+            raise ValueError
+        return account
 
 
 def is_plain(template: Template) -> bool:

@@ -41,7 +41,7 @@ def record(
     """Judges a transaction against accounts and balances, and records it."""
     accounts, assets, balances = books.accounts, books.assets, books.balances
     moved: dict[tuple[int, int], int] = {}
-    guarded: dict[tuple[int, int], AccountVersion] = {}
+    is_doubtful = False
     entries: list[Entry] = []
     frames: list[bytes] = []
     opened: dict[str, AccountVersion] | None = None
@@ -61,25 +61,27 @@ def record(
             fresh = (version.account.account_id, asset.asset_id)
             if fresh not in moved:
                 moved[fresh] = 0
-                if version.is_guarded:
-                    guarded[fresh] = version
         account = version.account
         place = (account.account_id, asset.asset_id)
         balance = moved.get(place)
         if balance is None:
             balance = balances[place]
-            if version.is_guarded:
-                guarded[place] = version
         balance = balance + amount if is_debit else balance - amount
         if not AMOUNT_MIN <= balance <= AMOUNT_MAX:
             return _unusable_name(books, lines) or AmountOverflow(
                 f"the balance of {name!r} would need more than 38 digits of {code}", account=name, asset=code
             )
         moved[place] = balance
+        if version.bounds is not None and not is_doubtful:
+            bounds = version.bounds.get(code)
+            if bounds is not None:
+                is_doubtful = not bounds[0] <= balance <= bounds[1]
+            else:
+                is_doubtful = version.status is not AccountStatus.OPEN
         entries.append(recorded_entry((account, is_debit, amount, asset, balance)))
         frames.append(chain.entry_frame(account.framed, is_debit, amount, asset.framed))
-    if guarded:
-        refusal = _guard_refusal(books, guarded, moved, entries, forced=forced)
+    if is_doubtful:
+        refusal = _guard_refusal(books, opened or {}, moved, entries, forced=forced)
         if refusal is not None:
             return refusal
 
@@ -162,7 +164,7 @@ def record(
 
 def _guard_refusal(
     books: Books,
-    guarded: Mapping[tuple[int, int], AccountVersion],
+    opened: Mapping[str, AccountVersion],
     moved: Mapping[tuple[int, int], int],
     entries: Sequence[Entry],
     *,
@@ -170,12 +172,18 @@ def _guard_refusal(
 ) -> Refusal | None:
     """What keeps the transaction from accounts that are shut, or whose bounds it passes without force."""
     passed = None
-    for place, version in guarded.items():
+    judged: set[tuple[int, int]] = set()
+    for entry in entries:
+        place = (entry.account.account_id, entry.asset.asset_id)
+        if place in judged:
+            continue
+        judged.add(place)
+        version = books.accounts[entry.account.name] or opened[entry.account.name]
         # No force passes over this, and no bound comes before it.
         if version.status is not AccountStatus.OPEN:
             return shut_refusal(version)
         if passed is None and not forced:
-            passed = bound_refusal(books, version, place, moved[place], entries)
+            passed = bound_refusal(books, version, entry, moved[place])
     return passed
 
 

@@ -8,27 +8,20 @@ from ledger_server.domain.accounts import AccountChangeDraft, AccountDraft, Acco
 from ledger_server.domain.charts import ChartDraft
 from ledger_server.domain.decisions import Draft
 from ledger_server.domain.members import MemberDraft
-from ledger_server.domain.transactions import BalanceCondition, PostDraft, TemplateDraft
+from ledger_server.domain.transactions import PostDraft, TemplateDraft
 from ledger_server.store.wanted import Wanted
 
 
 def wanted(drafts: Iterable[Draft]) -> Wanted:
     """Everything that the drafts name."""
     wanted = Wanted()
-    accounts, assets, keys, places = wanted.accounts, wanted.assets, wanted.keys, wanted.places
+    accounts, assets, keys = wanted.accounts, wanted.assets, wanted.keys
+    posts = []
     for draft in drafts:
         if isinstance(draft, PostDraft):
-            for account, _, _, asset in draft.entries:
-                accounts.add(account)
-                assets.add(asset)
-                places.add((account, asset))
+            posts.append(draft)
             if draft.idempotency_key:
                 keys.add(draft.idempotency_key)
-            for condition in draft.preconditions:
-                accounts.add(condition.account)
-                if isinstance(condition, BalanceCondition):
-                    assets.add(condition.asset)
-                    places.add((condition.account, condition.asset))
         elif isinstance(draft, TemplateDraft):
             wanted.templates.append(draft)
             if draft.idempotency_key:
@@ -58,4 +51,5 @@ def wanted(drafts: Iterable[Draft]) -> Wanted:
                 keys.add(draft.origin)
             else:
                 wanted.origins.add(draft.origin)
+    wanted.add_posts(posts)
     return wanted

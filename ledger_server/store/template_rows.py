@@ -53,7 +53,9 @@ def template_from(content: Mapping[str, Any]) -> Template:
 
 def parameters_json(given: Parameters) -> str:
     """What a template was given, as text."""
-    items = ",".join([f"[{quoted(item.group)},{pairs(item.values)}]" for item in given.items])
+    items = ""
+    if given.items:
+        items = ",".join([f"[{quoted(item.group)},{pairs(item.values)}]" for item in given.items])
     return f'{{"values":{pairs(given.values)},"items":[{items}]}}'
 
 

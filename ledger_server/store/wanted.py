@@ -46,14 +46,16 @@ class Wanted:
         )
         return bool(self.places) and not any(others)
 
-    def add_post(self, draft: PostDraft) -> None:
-        """What a post's entries and preconditions name."""
-        for account, _, _, asset in draft.entries:
-            self.accounts.add(account)
-            self.assets.add(asset)
-            self.places.add((account, asset))
-        for condition in draft.preconditions:
-            self.accounts.add(condition.account)
-            if isinstance(condition, BalanceCondition):
-                self.assets.add(condition.asset)
-                self.places.add((condition.account, condition.asset))
+    def add_posts(self, drafts: Iterable[PostDraft]) -> None:
+        """What the entries and preconditions of posts name."""
+        accounts, assets, places = self.accounts, self.assets, self.places
+        for draft in drafts:
+            for account, _, _, asset in draft.entries:
+                accounts.add(account)
+                assets.add(asset)
+                places.add((account, asset))
+            for condition in draft.preconditions:
+                accounts.add(condition.account)
+                if isinstance(condition, BalanceCondition):
+                    assets.add(condition.asset)
+                    places.add((condition.account, condition.asset))

@@ -83,7 +83,7 @@ ANIMALS = (
         (
             Plant(
                 _SHORT,
-                "if self._is_word(text) is None or len(account)",
+                "if is_word(text) is None or len(account)",
                 "if len(account)",
             ),
         ),
@@ -102,13 +102,13 @@ ANIMALS = (
     Animal(
         "zero items sold",
         "An order of no items is refused as an internal error, and not as a mistake of its caller's.",
-        (Plant(_SHORT, 'if text == "0" or value_fault', "if value_fault"),),
+        (Plant(_SHORT, ' is not None or text == "0":', " is not None:"),),
         (_SHORT_TESTS + "test_what_is_not_makes_nothing", _SHORT_TESTS + "test_both_ways_make_the_same"),
     ),
     Animal(
         "parameter that nobody declared",
         "A caller who gives a discount to a template that has none is not told, and pays in full.",
-        (Plant(_SHORT, "if len(values) != self._count:", "if len(values) < self._count:"),),
+        (Plant(_SHORT, "if len(values) != len(self._types):", "if len(values) < len(self._types):"),),
         (_SHORT_TESTS + "test_what_is_not_makes_nothing", _SHORT_TESTS + "test_both_ways_make_the_same"),
     ),
     Animal(
