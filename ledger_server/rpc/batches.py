@@ -61,7 +61,9 @@ def check_accounts(request: accounts_pb.BatchCreateAccountsRequest) -> None:
     _check(request.ByteSize() + len(request.accounts) * _ACCOUNT_BYTES)
 
 
-def check_balances(answer: pb.BatchGetBalancesResponse | pb.GetAggregateBalanceResponse) -> None:
+def check_balances(
+    answer: pb.GetBalanceResponse | pb.BatchGetBalancesResponse | pb.GetAggregateBalanceResponse,
+) -> None:
     """Refuses an answer that is too large for a plain client."""
     size_bytes = answer.ByteSize()
     if size_bytes > limits.ANSWER_BYTES_MAX:

@@ -173,11 +173,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             at, found = self._ledgers.reads.recomputed_balances(ledger, ask, min_sequence)
         else:
             at, (found,) = self._ledgers.reads.balances(ledger, [ask], min_sequence)
-        return pb.GetBalanceResponse(
+        answer = pb.GetBalanceResponse(
             account=request.account,
             balances=[responses.balance(one) for one in found.balances],
             sequence=request.at_sequence or at,
         )
+        if not request.asset:
+            batches.check_balances(answer)
+        return answer
 
     @answering
     def BatchGetBalances(

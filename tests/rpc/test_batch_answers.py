@@ -144,6 +144,24 @@ def test_balances_that_do_not_fit_one_answer_are_refused(shared_server: Serving)
     assert refusal.reason == "BATCH_TOO_LARGE"
 
 
+def test_the_balances_of_an_account_fit_one_answer_or_are_asked_for_by_asset(
+    teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller.create_asset("EUR", 2)
+    teller.post("cash", "sales", 1)
+    teller.post("cash", "sales", 1, asset="EUR")
+    whole = teller.balances("cash", "")
+
+    monkeypatch.setattr("ledger_server.rpc.limits.ANSWER_BYTES_MAX", whole.ByteSize())
+    assert teller.balances("cash", "") == whole
+    monkeypatch.setattr("ledger_server.rpc.limits.ANSWER_BYTES_MAX", whole.ByteSize() - 1)
+    refusal = told(lambda: teller.balances("cash", ""))
+
+    assert refusal.reason == "BATCH_TOO_LARGE"
+    assert refusal.facts["answer_bytes"] == str(whole.ByteSize())
+    assert teller.balance("cash", "EUR") == 1
+
+
 @pytest.mark.timeout(120)
 def test_a_message_full_of_long_names_and_keys_is_answered(teller: Teller) -> None:
     # Megabytes of parameters in one statement: they once stopped the ledger's lane for ever.

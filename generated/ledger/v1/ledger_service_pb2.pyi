@@ -1233,7 +1233,9 @@ class GetBalanceRequest(_message.Message):
     account: _builtins.str
     """The account's name; unknown answers ACCOUNT_NOT_FOUND."""
     asset: _builtins.str
-    """The asset's code; empty answers every asset the account has entries in."""
+    """The asset's code; empty answers every asset the account has entries in, or
+    BATCH_TOO_LARGE where they need more than 3.5 MiB.
+    """
     at_sequence: _builtins.int
     """The balance as it stood right after this record; 0 means now. Beyond the
     ledger's sequence answers SEQUENCE_NOT_REACHED.
