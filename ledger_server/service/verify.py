@@ -10,6 +10,7 @@ Nothing that was stored as a result is trusted. From the records alone, in order
     decision     `decide`, over fresh books with the recorded time and salt, records the same:
                  bounds, reversals and ids included
     sums         the database's own SUM of the entries is the newest balance_after, everywhere
+    bounds       those that the fence of entries goes by are the limits of the newest versions
     head         the head is the last record
 
 What this cannot see: a journal that was cut off at the end, or rewritten from some
@@ -76,6 +77,12 @@ def prove(
     for account_id, asset_id, total, balance_after in journal.sums(head.sequence):
         replay.compare_sum(account_id, asset_id, total, balance_after)
     replay.all_compared()
+    misstated = journal.misstated_bounds()
+    if misstated is not None:
+        raise BadRecord(
+            head.sequence,
+            f"leaves account {misstated} with other limits than the fence of entries goes by (ledger.bounds)",
+        )
     return Proof(journal.name, head.sequence, head.hash, replay.transactions, clock() - started)
 
 

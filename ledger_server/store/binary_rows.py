@@ -106,11 +106,16 @@ def _more(record: Transaction) -> bytes:
     used = record.template
     if used is None:
         return forced + number + _BY_NO_TEMPLATE
-    template = _text_again(used.name) + _version(_INT4_FIELD, used.version)
+    template = _template(used.name, used.version)
     if used.parameters is None:
         return forced + number + template + _NO_PARAMETERS
     given = parameters_json(used.parameters).encode()
     return b"".join((forced, number, template, _jsonb(_JSONB, len(given) + 1, 1), given))
+
+
+@lru_cache(maxsize=1024)
+def _template(name: str, version: int) -> bytes:
+    return _text(name) + _version(_INT4_FIELD, version)
 
 
 def entries(run: Sequence[Transaction], row_type: int) -> bytes:

@@ -117,8 +117,7 @@ class BooksReader:
         if wanted.members:
             self._read_members(books, wanted, ledger_id)
         made = [post for draft in wanted.templates if isinstance(post := books.post_of(draft), PostDraft)]
-        for post in made:
-            wanted.add_post(post)
+        wanted.add_posts(made)
         bounded = self._read_names(books, wanted, ledger_id)
         if books.rules is not None and books.rules.is_numbering:
             read_numbers(self._trip, ledger_id, books, chain(wanted.posts(), made))
@@ -226,11 +225,13 @@ class BooksReader:
         for name in wanted.closed:
             # At zero in every asset that there is.
             wanted.places.update((name, code) for code, asset in books.assets.items() if asset is not None)
-        places = wanted.places - books.unbounded
-        known = books.bounded
-        bounded = [known[place] for place in places & known.keys()]
-        absent, unbounded, with_bounds = [], [], {}
-        for name, code in places - known.keys():
+        bounded, absent, unbounded, with_bounds = [], [], [], {}
+        for name_and_code in wanted.places - books.unbounded:
+            known = books.bounded.get(name_and_code)
+            if known is not None:
+                bounded.append(known)
+                continue
+            name, code = name_and_code
             version, asset = books.accounts[name], books.assets[code]
             if version is not None and asset is not None:
                 place = (version.account.account_id, asset.asset_id)

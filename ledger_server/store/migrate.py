@@ -253,6 +253,8 @@ def _prepare_schema(connection: Connection) -> None:
 def _apply(connection: Connection, migration: Migration) -> None:
     """Applies one migration whole, or nothing of it."""
     with connection.transaction():
+        # Each statement sees what was committed before it, also behind a lock that it waited for.
+        connection.execute("set transaction isolation level read committed")
         connection.execute("set local role ledger_owner")
         connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT_DDL,))
         # Nothing that a stranger made in a public schema can be meant by a migration.

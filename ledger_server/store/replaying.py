@@ -115,6 +115,11 @@ class Journal:
         found: int | None = self._ask(_SQL.beyond)[0][0]
         return found
 
+    def misstated_bounds(self) -> str | None:
+        """The name of the first account whose limits are not those in ledger.bounds; None where all are."""
+        found = self._ask(_SQL.misstated_bounds)
+        return found[0][0] if found else None
+
     def sums(self, at: int) -> Iterator[Sum]:
         """Every balance at a sequence, added up by the database."""
         return map(Sum._make, self._ask(_SQL.sums, at=at))

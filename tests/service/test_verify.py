@@ -349,6 +349,15 @@ DAMAGES: dict[str, tuple[int | str, Callable[[psycopg.Connection[Any], int], Non
         "head",
         damage("update ledger.heads set has_limits = false where THIS"),
     ),
+    "a bound that the fence does not know of": ("head", damage("delete from ledger.bounds where THIS")),
+    "a bound that the fence knows otherwise": (
+        "head",
+        damage("update ledger.bounds set lowest = lowest - 1, highest = highest + 1 where THIS"),
+    ),
+    "a bound that only the fence knows of": (
+        "head",
+        damage("insert into ledger.bounds select ledger_id, 1, 1, null, 5 from ledger.heads where THIS"),
+    ),
     "no head": (1, damage("delete from ledger.heads where THIS")),
     "a whole transaction multiplied": (
         12,

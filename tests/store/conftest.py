@@ -66,3 +66,10 @@ def store(shared_database: Database) -> Iterator[StoreDatabase]:
     store.open()
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module")
+def each_database(each_server: EmbeddedPostgres) -> Iterator[Database]:
+    """A database on each version, for the whole module."""
+    with Cluster(each_server.owner_url, each_server.version_major).database() as database:
+        yield database

@@ -77,6 +77,10 @@ EXPECTED = """
     checkpoint_balances  ledger_read    tenant  42501    42501   42501   42501
     checkpoint_balances  ledger_owner   all     done     all     all     42501
     checkpoint_balances  ledger_backup  all     42501    42501   42501   42501
+    bounds               ledger_app     tenant  42501    42501   42501   42501
+    bounds               ledger_read    tenant  42501    42501   42501   42501
+    bounds               ledger_owner   all     done     all     all     42501
+    bounds               ledger_backup  all     42501    42501   42501   42501
     trial_balance_runs   ledger_app     tenant  42501    42501   42501   42501
     trial_balance_runs   ledger_read    tenant  42501    42501   42501   42501
     trial_balance_runs   ledger_owner   all     done     23514   23514   42501
@@ -112,6 +116,7 @@ FUNCTIONS = """
     vouched_balances     42501       42501        pure          42501
     checkpoint_digest    pure        pure         pure          42501
     balance_checksum     pure        pure         pure          42501
+    bounds_of            pure        pure         pure          42501
 """
 
 WORDS = {

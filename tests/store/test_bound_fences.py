@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from clusters import Cluster, Database
+from clusters import Database
 from psycopg import errors
 from raw_books import CASH, CREDIT, DEBIT, EUR, FUNDED, HASH, SALES, SALT, USD, WALLET, RawBook, entry
-
-from ledger_server.store.embedded import EmbeddedPostgres
 
 NEXT = FUNDED + 1
 NEW = 4
@@ -32,17 +30,10 @@ OPEN = """
 """
 
 
-@pytest.fixture(scope="module")
-def database(each_server: EmbeddedPostgres) -> Iterator[Database]:
-    """A database on each version, for the whole module."""
-    with Cluster(each_server.owner_url, each_server.version_major).database() as database:
-        yield database
-
-
 @pytest.fixture
-def book(database: Database) -> Iterator[RawBook]:
+def book(each_database: Database) -> Iterator[RawBook]:
     """A fresh ledger, as ledger_app. The wallet has 100 USD and never less than nothing."""
-    with psycopg.connect(database.app_url, autocommit=True) as connection:
+    with psycopg.connect(each_database.app_url, autocommit=True) as connection:
         yield RawBook(connection)
 
 

@@ -23,6 +23,7 @@ KEYS_ACROSS_LEDGERS = {
 WITHOUT_SEARCH_PATH = {
     "checkpoint_digest": "its names were looked up when it was made",
     "balance_checksum": "its names were looked up when it was made",
+    "bounds_of": "its names were looked up when it was made",
 }
 TENANT = "(ledger_id = (NULLIF(current_setting('ledger.id'::text, true), ''::text))::bigint)"
 POLICIES = {

@@ -998,6 +998,7 @@ def test_no_function_of_ours_is_everybodys(book: RawBook) -> None:
     assert sorted(name for (name,) in ours) == [
         "audit",
         "balance_checksum",
+        "bounds_of",
         "checkpoint_digest",
         "discard_checkpoints",
         "find_api_key",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from fresh_databases import fresh
 from proxies import CuttingProxy
 from psycopg import conninfo, sql
 from raw_books import CASH, CREDIT, DEBIT, EUR, FUNDED, HASH, SALES, SALT, WALLET, RawBook, entry
@@ -60,23 +59,6 @@ def migrations(tmp_path: Path) -> Path:
     (tmp_path / "0001_things.sql").write_text(FIRST)
     (tmp_path / "0002_names.sql").write_text(SECOND)
     return tmp_path
-
-
-@contextmanager
-def fresh(server: EmbeddedPostgres, *, owner: str = "postgres", without_roles: bool = False) -> Iterator[str]:
-    """The owner's URL of an empty database, in a server without our roles if asked."""
-    name = f"fresh_{secrets.token_hex(4)}"
-    with psycopg.connect(server.owner_url, autocommit=True) as connection:
-        if without_roles:
-            for role in ("ledger_app", "ledger_read", "ledger_backup", "ledger_owner"):
-                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
-        connection.execute(
-            sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(owner))
-        )
-        try:
-            yield server.url(name, owner)
-        finally:
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def _in_order(roles: re.Match[str]) -> str:
@@ -382,6 +364,24 @@ def _is_killed_and_completed(server: EmbeddedPostgres, command: int, expected: s
         migrate(url)
         assert dump(server, url) == expected, f"killed at command {command}"
         return True
+
+
+def test_each_statement_of_a_migration_sees_what_was_committed_before_it(
+    each_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """Whatever the database does by default: a back-fill must see what a lock was waited for."""
+    told = "do $$ begin assert current_setting('transaction_isolation') = 'read committed'; end $$;"
+    (tmp_path / "0001_isolation.sql").write_text(told)
+    with fresh(each_server) as url:
+        with psycopg.connect(url, autocommit=True) as owner:
+            name = sql.Identifier(owner.info.dbname)
+            owner.execute(
+                sql.SQL("alter database {} set default_transaction_isolation = 'repeatable read'").format(
+                    name
+                )
+            )
+
+        migrate(url, directory=tmp_path)
 
 
 def test_what_the_heads_know_of_accounts_is_taken_from_books_that_are_there(

@@ -117,3 +117,17 @@ def test_a_bounded_account_is_vouched_for_by_its_own_balance(
 
     assert (teller.balance("wallet"), teller.balance("wallet", "EUR")) == (3, 4)
     assert unsound(shared_database.owner_url, teller.ledger) == []
+
+
+def test_a_bounded_account_is_vouched_for_however_long_it_rested(
+    shared_database: Database, teller: Teller
+) -> None:
+    """The database looks among the records of late first: twice as many as there are accounts."""
+    teller.post("cash", "wallet", 3)
+    for _ in range(20):
+        teller.post("cash", "sales", 1)
+
+    teller.post("wallet", "cash", 2)
+
+    assert teller.balance("wallet") == 1
+    assert unsound(shared_database.owner_url, teller.ledger) == []

@@ -59,6 +59,7 @@ FRESH: Mapping[str, Mapping[str, object]] = {
     "credentials": {"key_id": "f" * 16},
     "checkpoints": {"sequence": FUNDED - 1},
     "checkpoint_balances": {"account_id": 9},
+    "bounds": {"account_id": 9},
     "trial_balance_runs": {"number": 9, "daily": False},
     "schema_migrations": {"number": 9_000},
 }
@@ -256,6 +257,7 @@ CALLS = {
     "vouched_balances": "select * from ledger.vouched_balances(1, 1)",
     "checkpoint_digest": "select ledger.checkpoint_digest(1, 1, '{}', '{}', '{}', '{}', 0)",
     "balance_checksum": "select ledger.balance_checksum(1, 1, 0, 0)",
+    "bounds_of": "select * from ledger.bounds_of(1::smallint, '{}')",
 }
 
 

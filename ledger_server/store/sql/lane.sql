@@ -263,8 +263,9 @@ left join lateral (
 
 -- name: vouch
 -- Keeps posted balances of bounded accounts, under the owner's seal, for the fence; see 0001_journal.sql.
+-- What is kept is not sent back.
 select set_config('ledger.vouched', json_build_object(
-    'account_ids', account_ids, 'asset_ids', asset_ids, 'balances', balances, 'seal', seal)::text, false)
+    'account_ids', account_ids, 'asset_ids', asset_ids, 'balances', balances, 'seal', seal)::text, false) is null
 from ledger.vouch(%(account_ids)s::bigint[], %(asset_ids)s::integer[]);
 
 -- name: entries_since

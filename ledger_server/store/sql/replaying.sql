@@ -195,3 +195,38 @@ cross join lateral (
         entries.index desc
     limit 1
 ) as newest;
+
+-- name: misstated_bounds
+-- Where ledger.bounds is not what the newest versions of accounts say: the first such account.
+select coalesce(stated.name, kept.account_id::text)
+from (
+    select newest.account_id, newest.name, bound.asset_id, bound.lowest, bound.highest
+    from (
+        select distinct account_id
+        from ledger.accounts
+        where ledger_id = %(ledger_id)s
+            and limits is not null
+    ) as once
+    cross join lateral (
+        select account_id, name, type, limits
+        from ledger.accounts
+        where ledger_id = %(ledger_id)s
+            and accounts.account_id = once.account_id
+        order by version desc
+        limit 1
+    ) as newest
+    cross join lateral ledger.bounds_of(newest.type, newest.limits) as bound
+) as stated
+full join (
+    select account_id, asset_id, lowest, highest
+    from ledger.bounds
+    where ledger_id = %(ledger_id)s
+) as kept
+    on kept.account_id = stated.account_id
+    and kept.asset_id = stated.asset_id
+where stated.account_id is null
+    or kept.account_id is null
+    or stated.lowest is distinct from kept.lowest
+    or stated.highest is distinct from kept.highest
+order by coalesce(stated.account_id, kept.account_id)
+limit 1;
