@@ -5,8 +5,8 @@ python -m benchmarks.page docs/performance.json
 
 Runs of single suites, taken later, follow it with tables and facts of their own:
 
-./ledger bench --suite full --only charts --json docs/performance-batches.json
-python -m benchmarks.page docs/performance.json docs/performance-batches.json
+./ledger bench --suite full --only charts --json docs/performance-charts.json
+python -m benchmarks.page docs/performance.json docs/performance-charts.json
 """
 
 from __future__ import annotations
