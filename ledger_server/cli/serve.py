@@ -15,6 +15,7 @@ import click
 
 from ledger_server import __version__
 from ledger_server.cli.log_lines import LogLines
+from ledger_server.cli.paced_lines import PacedLines
 from ledger_server.config import WORKERS_MAX
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ def serve(
 
 
 def log_to_stderr() -> None:
-    """Warnings and worse, a line each with the time; see log_lines.py."""
+    """Warnings and worse, a line each with the time; see log_lines.py and paced_lines.py."""
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(LogLines())
+    lines.addFilter(PacedLines("psycopg.pool"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
 
 

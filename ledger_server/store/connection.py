@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 from psycopg import Connection
@@ -26,3 +27,12 @@ class ServiceConnection(Connection[Any]):
     def is_lost(self) -> bool:
         """Whether nothing can be said over it any more."""
         return self.closed or self.broken
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has said nothing unasked, as it does where it ends a session. No round trip."""
+        if self.is_lost:
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return not poll.poll(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -13,10 +12,11 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from ledger_server.store import interlock
 from ledger_server.store.connection import ServiceConnection
+from ledger_server.store.lending import LendingPool, answers
 from ledger_server.store.outcomes import DatabaseLost
 from ledger_server.store.patience import LaneConnection
 from ledger_server.store.posting import LaneSession
@@ -25,11 +25,6 @@ from ledger_server.store.writing import no_failpoint
 
 _SQL = statements("database")
 
-# A borrowed read connection is waited for this long, then DATABASE_UNAVAILABLE.
-BORROW_TIMEOUT_S = 5.0
-# While the database is away, a connection is tried for this long, and then the next one.
-# Left alone, a pool doubles its pauses: an hour away would cost minutes more.
-RECONNECT_S = 1.0
 # Of the lanes' pool, beside one for each committer.
 LANES_SPARE = 2
 # How many ledgers' ids are remembered; a name never changes its id.
@@ -104,35 +99,29 @@ class Database:
         self._known_lock = Lock()
         # Round trips prepare by themselves, and psycopg would deallocate theirs with its own.
         options = {**_LIVENESS, "autocommit": True, "prepare_threshold": None}
-        self._reads: ConnectionPool[ServiceConnection] = ConnectionPool(
+        self._reads: LendingPool[ServiceConnection] = LendingPool(
             url,
             connection_class=ServiceConnection,
             kwargs=options,
             configure=_configure_read,
-            check=_check_open,
+            lives=lambda connection: connection.is_silent,
             min_size=1,
             max_size=readers,
             max_waiting=256,
-            reconnect_timeout=RECONNECT_S,
-            reconnect_failed=ConnectionPool.check,
-            open=False,
             name="reads",
         )
-        self._lanes: ConnectionPool[LaneConnection] = ConnectionPool(
+        self._lanes: LendingPool[LaneConnection] = LendingPool(
             url,
             connection_class=LaneConnection,
             kwargs=options,
             configure=_configure_lane,
             # Committers keep theirs; a spare one lies idle for less long than
             # idle_session_timeout, and a dead one is replaced, not lent.
-            check=ConnectionPool.check_connection,
+            lives=answers,
             min_size=0,
             max_idle=10.0,
             # Spare ones are for creating ledgers.
             max_size=committers + LANES_SPARE,
-            reconnect_timeout=RECONNECT_S,
-            reconnect_failed=ConnectionPool.check,
-            open=False,
             name="lanes",
         )
 
@@ -157,16 +146,16 @@ class Database:
     def reading(self) -> Iterator[ServiceConnection]:
         """Lends a READ ONLY connection. Raises DatabaseLost where none is to be had or it breaks."""
         try:
-            with self._reads.connection(timeout=BORROW_TIMEOUT_S) as connection:
+            with self._reads.connection() as connection:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
             # InterfaceError: the connection was closed before it was used.
             raise DatabaseLost(str(error).partition("\n")[0]) from error
 
-    def lane_session(self, timeout_s: float = BORROW_TIMEOUT_S) -> LaneSession:
+    def lane_session(self) -> LaneSession:
         """Borrows a session for a committer until `give_back`. Raises DatabaseLost."""
         try:
-            return LaneSession(self._lanes.getconn(timeout=timeout_s), self.failpoint)
+            return LaneSession(self._lanes.getconn(), self.failpoint)
         except (PoolTimeout, psycopg.Error) as error:
             raise DatabaseLost(str(error).partition("\n")[0]) from error
 
@@ -234,15 +223,6 @@ class Database:
                 connection.execute(_SQL.set_ledger, {"ledger_id": ledger_id})
                 connection.execute(_SQL.raise_epoch, {"ledger_id": ledger_id})
             connection.execute(_SQL.update_identity, parameters)
-
-
-def _check_open(connection: Connection[Any]) -> None:
-    """Raises where the server has ended an idle session: then there is something to read. No round trip."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        connection.close()
-        raise psycopg.OperationalError("the server has ended this session")
 
 
 def _configure_read(connection: Connection[Any]) -> None:

@@ -20,7 +20,6 @@ before the rows, which may only fill a span that it opened (migrations/0001_jour
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,10 +126,8 @@ class LaneSession:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the server has said nothing unasked, as it does where it ends a session. No round trip."""
-        poll = select.poll()
-        poll.register(self.connection.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        """Whether the server has said nothing unasked, as it does where it ends a session."""
+        return self.connection.is_silent
 
     @property
     def holds_lane(self) -> bool:

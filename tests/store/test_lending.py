@@ -1,0 +1,72 @@
+"""Who borrows a connection is not told of, and does not wait for, those that PostgreSQL has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from clusters import Database
+
+from ledger_server.store.database import LANES_SPARE
+from ledger_server.store.database import Database as StoreDatabase
+
+READERS = 6
+COMMITTERS = READERS - LANES_SPARE
+# A new connection takes some hundredths; who waited between two dead ones waited for 1 s, then 2, then 4.
+AT_ONCE_S = 0.9
+
+
+@pytest.fixture
+def store(database: Database) -> Iterator[StoreDatabase]:
+    """As many readers as sessions of lanes, and every one of them open and idle."""
+    store = StoreDatabase(database.app_url, committers=COMMITTERS, readers=READERS)
+    store.open()
+    with ExitStack() as lent:
+        for _ in range(READERS):
+            lent.enter_context(store.reading())
+        sessions = [store.lane_session() for _ in range(COMMITTERS + LANES_SPARE)]
+    for session in sessions:
+        store.give_back(session, broken=False)
+    yield store
+    store.close()
+
+
+def end_all(database: Database) -> int:
+    """Ends every session of the service, as a crash of PostgreSQL does; answers how many there were."""
+    with psycopg.connect(database.owner_url, autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity"
+            " where application_name = 'ledger' and datname = %s",
+            (database.name,),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_reader_does_not_wait_between_sessions_that_were_ended(
+    store: StoreDatabase, database: Database
+) -> None:
+    assert end_all(database) == READERS + COMMITTERS + LANES_SPARE
+
+    began = time.monotonic()
+    with store.reading() as connection:
+        answer = connection.execute("select 1").fetchone()
+
+    assert answer == (1,)
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+def test_a_committer_does_not_wait_between_sessions_that_were_ended(
+    store: StoreDatabase, database: Database
+) -> None:
+    assert end_all(database) == READERS + COMMITTERS + LANES_SPARE
+
+    began = time.monotonic()
+    session = store.lane_session()
+    took = time.monotonic() - began
+    store.give_back(session, broken=False)
+
+    assert took < AT_ONCE_S
