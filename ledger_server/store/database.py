@@ -115,11 +115,11 @@ class Database:
             connection_class=LaneConnection,
             kwargs=options,
             configure=_configure_lane,
-            # Committers keep theirs; a spare one lies idle for less long than
-            # idle_session_timeout, and a dead one is replaced, not lent.
+            # Committers keep theirs; spare ones are closed, one every max_idle, and
+            # so mostly before idle_session_timeout. A dead one is replaced, not lent.
             lives=answers,
             min_size=0,
-            max_idle=10.0,
+            max_idle=3.0,
             # Spare ones are for creating ledgers.
             max_size=committers + LANES_SPARE,
             name="lanes",

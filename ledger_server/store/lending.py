@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import Connection
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection[Any])
 
-# A borrower waits this long, unless told otherwise; then DATABASE_UNAVAILABLE.
+# A borrower waits this long; then DATABASE_UNAVAILABLE.
 BORROW_TIMEOUT_S = 5.0
-# While the database is away, a connection is tried for this long, and then the next one: some eight
-# tries a second for each pool.
+# While the database is away or refuses new sessions, a connection is tried for this long, and then
+# the next one: some eight tries a second for each pool.
 RECONNECT_S = 0.25
 
 
@@ -41,13 +41,26 @@ class LendingPool(ConnectionPool[ConnectionT]):
 
     def getconn(self, timeout: float | None = None) -> ConnectionT:
         """Lends a connection until `putconn`. Raises PoolTimeout, and TooManyRequests where many wait."""
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        while True:
-            connection = super().getconn(max(deadline - time.monotonic(), 0))
-            if self._lives(connection):
-                return connection
-            connection.close()
-            self.putconn(connection)
+        within_s = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + within_s
+        try:
+            connection = super().getconn(within_s)
+            while not self._lives_or_goes(connection):
+                connection = super().getconn(max(deadline - time.monotonic(), 0))
+        except PoolTimeout:
+            raise PoolTimeout(f"no living connection within {within_s:.2f} s") from None
+        return connection
+
+    def _lives_or_goes(self, connection: ConnectionT) -> bool:
+        """Whether it lives; if it does not, or that cannot be told, the pool makes another one instead."""
+        lives = False
+        try:
+            lives = self._lives(connection)
+        finally:
+            if not lives:
+                connection.close()
+                self.putconn(connection)
+        return lives
 
 
 def answers(connection: Connection[Any]) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from ledger_server.cli.paced_lines import PACE_S, PacedLines
+from ledger_server.cli.serve import log_to_stderr
 
 POOL = "psycopg.pool"
 ERROR = "error connecting in %r: %s"
@@ -38,3 +41,21 @@ def test_a_clock_that_is_set_back_silences_nothing() -> None:
 
     assert paced.filter(record(50))
     assert not paced.filter(record(50.5))
+
+
+def test_the_service_logs_an_outage_at_that_pace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.WARNING)
+    log_to_stderr()
+
+    for _ in range(3):
+        logging.getLogger(POOL).warning(ERROR, "reads", "refused")
+        logging.getLogger("ledger_server.service").warning("another line")
+
+    logged = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2] for line in logged if POOL in line] == [
+        "error connecting in 'reads': refused"
+    ]
+    assert len([line for line in logged if "another line" in line]) == 3

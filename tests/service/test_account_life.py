@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partialmethod
 from typing import Any
 
 import pytest
 from callers import Refused, Teller, post_operation, refusal_of, refused_operation, together, unsound
 from clusters import Database
-from faults import Faulty, faulty_server
+from faults import Faulty
 from ledger.v1 import account_service_pb2 as accounts_pb
 from ledger.v1 import ledger_pb2 as nouns
 from serving import Serving, serving
@@ -274,14 +273,6 @@ def test_an_account_is_emptied_closed_and_opened_again_in_one_batch(
 
 
 # faults -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 def test_a_change_whose_session_is_ended_anywhere_on_the_path_is_made_once(faulty: Faulty) -> None:

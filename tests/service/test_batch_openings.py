@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partialmethod
-
 import grpc
 import psycopg
 import pytest
@@ -18,11 +15,9 @@ from callers import (
     unsound,
 )
 from clusters import Database
-from faults import Faulty, faulty_server
+from faults import Faulty
 from ledger.v1 import ledger_pb2 as nouns
 from serving import Serving
-
-from ledger_server.store.database import Database as StoreDatabase
 
 PLACES = ["before_begin", "after_head", "before_commit", "commit_sent", "after_commit"]
 # A customer with a credit limit, and what he buys at once.
@@ -163,14 +158,6 @@ def test_a_part_that_the_database_cannot_write_leaves_none_of_the_others(
 
     assert [one.sequence for one in again] == [head + 1, head + 2, head + 3, head + 4]
     assert unsound(database.owner_url, teller.ledger) == []
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 @pytest.mark.criterion("S000-26")

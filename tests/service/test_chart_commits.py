@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partialmethod
+from collections.abc import Callable
 
 import pytest
 from callers import Refused, Teller, post_operation, together, unsound
 from charts import SALE, TILLS, USERS, chart, kind
 from clusters import Database
-from faults import Faulty, faulty_server
+from faults import Faulty
 from serving import serving
-
-from ledger_server.store.database import Database as StoreDatabase
 
 PLACES = ["before_begin", "after_head", "before_commit", "commit_sent", "after_commit"]
 WILD = kind("*")
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 def test_a_chart_and_its_assets_are_applied_once_wherever_the_session_ends(faulty: Faulty) -> None:

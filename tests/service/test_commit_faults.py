@@ -6,31 +6,20 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partialmethod
 
 import grpc
 import psycopg
 import pytest
 from callers import Refused, Teller, answer_of, post_operation, refusal_of, unsound
-from clusters import Database, external_cluster, fast_directory
-from faults import PATIENCE_S, Faulty, faulty_server, until
+from clusters import external_cluster, fast_directory
+from faults import PATIENCE_S, Faulty, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serving import serving
 
 from ledger_server.service import resolving
 from ledger_server.store.books import lane_lock
-from ledger_server.store.database import Database as StoreDatabase
 from ledger_server.store.embedded import EmbeddedPostgres, make_ephemeral_data_dir
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 def post_some(teller: Teller, count: int) -> list[bool]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from functools import partialmethod
+from collections.abc import Callable
 
 import psycopg
-import pytest
 from callers import Teller, together, unsound
 from clusters import Database
-from faults import Faulty, faulty_server, until
+from faults import Faulty, until
 from ledger.v1 import member_service_pb2 as pb
 from ledger.v1 import member_service_pb2_grpc
 from serving import Serving
 
 from ledger_server.domain.members import Role
-from ledger_server.store.database import Database as StoreDatabase
 
 
 def members_of(server: Serving) -> member_service_pb2_grpc.MemberServiceStub:
@@ -30,14 +27,6 @@ def adding(ledger: str, principal: str, *roles: int, version: int = 0) -> pb.Add
 
 
 PLACES = ["before_begin", "after_head", "before_commit", "commit_sent", "after_commit"]
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 def test_a_member_whose_session_is_ended_anywhere_on_the_path_is_added_once(faulty: Faulty) -> None:

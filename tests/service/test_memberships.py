@@ -146,9 +146,8 @@ def test_who_cannot_be_asked_about_is_let_in_nowhere(cluster_gone: OpenedDatabas
 
 
 @pytest.fixture
-def cluster_gone(shared_database: Database, monkeypatch: pytest.MonkeyPatch) -> OpenedDatabase:
+def cluster_gone(shared_database: Database) -> OpenedDatabase:
     """A database whose connections cannot be had any more."""
-    monkeypatch.setattr("ledger_server.store.lending.BORROW_TIMEOUT_S", 0.2)
     opened = OpenedDatabase(shared_database.app_url, committers=1, readers=1)
     opened.open()
     opened.close()

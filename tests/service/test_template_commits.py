@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partialmethod
 
 import pytest
 from callers import Refused, Teller, together, unsound
 from clusters import Database
-from faults import Faulty, faulty_server
+from faults import Faulty
 from ledger.v1 import ledger_pb2 as nouns
 from ledger.v1 import ledger_service_pb2 as pb
 from sample_templates import line, moving, parameters
@@ -20,20 +19,11 @@ from template_calls import chart_with, lines_of, operation_by, post_by
 from ledger_server.domain.parameters import Parameter, ParameterType
 from ledger_server.domain.templates import EntryPattern, Group, Template
 from ledger_server.service.verify import Proof
-from ledger_server.store.database import Database as StoreDatabase
 
 PLACES = ["before_begin", "after_head", "before_commit", "commit_sent", "after_commit"]
 SALE = moving("sale", "cash", "sales")
 SPEND = moving("spend", "wallet", "sales")
 FIVE = parameters(amount=5)
-
-
-@pytest.fixture
-def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """See faulty_server. It waits for a lost database half a second instead of five."""
-    monkeypatch.setattr(StoreDatabase, "lane_session", partialmethod(StoreDatabase.lane_session, 0.5))
-    with faulty_server(database) as faulty:
-        yield faulty
 
 
 def test_a_template_is_posted_once_wherever_the_session_ends(faulty: Faulty) -> None:

@@ -20,8 +20,8 @@ ANIMALS = (
         (
             Plant(
                 _LENDING,
-                "            self.putconn(connection)\n",
-                "            self.putconn(connection)\n            time.sleep(1)\n",
+                "                self.putconn(connection)\n",
+                "                self.putconn(connection)\n                time.sleep(1)\n",
             ),
         ),
         (_A_READER, _A_COMMITTER),
@@ -68,5 +68,17 @@ ANIMALS = (
             _PACED + "test_a_message_is_logged_once_in_its_pace",
             _PACED + "test_a_clock_that_is_set_back_silences_nothing",
         ),
+    ),
+    Animal(
+        "pace that nobody keeps",
+        "An outage fills the log, because what would thin its lines was never told to.",
+        (
+            Plant(
+                "ledger_server/cli/serve.py",
+                '    lines.addFilter(PacedLines("psycopg.pool"))\n',
+                "",
+            ),
+        ),
+        (_PACED + "test_the_service_logs_an_outage_at_that_pace",),
     ),
 )
