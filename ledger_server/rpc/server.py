@@ -192,7 +192,8 @@ class Server:
         """Answers who is in flight, refuses who is new, commits who waits, and stops.
 
         Health turns NOT_SERVING first; new calls on open connections are answered
-        UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done and no more come.
+        UNAVAILABLE with SHUTTING_DOWN until the last call in flight is done and no more come,
+        or have come for long enough.
         """
         self._stopping.set()
         self._health.drain()

@@ -26,6 +26,8 @@ from ledger_server.store.books import lane_lock
 
 TREE = Path(__file__).parents[2]
 PATIENCE_S = 30.0
+# Of a server whose callers do not stop calling; its grace for calls in flight is 20 s.
+INSISTENT_MAX_S = 10.0
 
 
 @contextmanager
@@ -168,4 +170,50 @@ def test_sigterm_under_load_loses_and_doubles_nothing(database: Database) -> Non
     with psycopg.connect(database.owner_url) as connection:
         keys = {key for (key,) in connection.execute("select idempotency_key from ledger.transactions")}
     assert keys == set(acknowledged)
+    assert unsound(database.owner_url, teller.ledger) == []
+
+
+def test_callers_who_go_on_calling_do_not_hold_a_server_that_stops(database: Database) -> None:
+    """Each call that was refused put the end off, until the grace for calls in flight was over."""
+    acknowledged: list[str] = []
+    unknown: list[str] = []
+    refusals: list[Refused] = []
+
+    with serve(database) as (process, server), ThreadPoolExecutor(4) as pool:
+        teller = Teller.open(server)
+        busy, over = threading.Event(), threading.Event()
+
+        def insist(caller: int) -> None:
+            number = 0
+            while not over.is_set():
+                number += 1
+                key = f"{caller}/{number}"
+                answer = answer_of(lambda key=key: teller.post("cash", "wallet", 1, key))  # type: ignore[misc]
+                if not isinstance(answer, Refused):
+                    acknowledged.append(key)
+                    busy.set()
+                    continue
+                refusals.append(answer)
+                if answer.reason != "SHUTTING_DOWN":
+                    unknown.append(key)
+                    time.sleep(0.01)
+
+        callers = [pool.submit(insist, caller) for caller in range(4)]
+        try:
+            assert busy.wait(PATIENCE_S)
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_S)
+            took_s = time.monotonic() - started
+        finally:
+            over.set()
+        for caller in callers:
+            caller.result(PATIENCE_S)
+
+    assert process.returncode == 0
+    assert took_s < INSISTENT_MAX_S
+    assert "SHUTTING_DOWN" in {one.reason for one in refusals}
+    with psycopg.connect(database.owner_url) as connection:
+        keys = {key for (key,) in connection.execute("select idempotency_key from ledger.transactions")}
+    assert set(acknowledged) <= keys <= {*acknowledged, *unknown}
     assert unsound(database.owner_url, teller.ledger) == []

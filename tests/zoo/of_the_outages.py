@@ -1,4 +1,4 @@
-"""Faults in coming back: dead connections, and a database that is away."""
+"""Faults in coming back and in going: dead connections, a database that is away, callers who stay."""
 
 from __future__ import annotations
 
@@ -80,5 +80,17 @@ ANIMALS = (
             ),
         ),
         (_PACED + "test_the_service_logs_an_outage_at_that_pace",),
+    ),
+    Animal(
+        "drain that callers put off",
+        "A rollout waits twenty seconds for each server whose callers go on calling.",
+        (
+            Plant(
+                "ledger_server/rpc/interceptors/admission.py",
+                " or now - self._draining_since > _LEAVE_MAX_S",
+                "",
+            ),
+        ),
+        ("tests/service/test_draining.py::test_callers_who_go_on_calling_do_not_hold_a_server_that_stops",),
     ),
 )

@@ -28,6 +28,9 @@ from ledger_server.service import deadlines
 
 # A call that comes while gRPC closes its doors is told CANCELLED and no more.
 QUIET_S = 0.1
+# Callers who go on calling while the server drains are not waited for any longer: they
+# learn by HTTP/2's GOAWAY what they did not by refusals, and call elsewhere.
+_LEAVE_MAX_S = 2.0
 _REFUSING_THREADS = 2
 _STREAM_THREADS = 4
 _WATCH_THREADS = 4
@@ -84,8 +87,8 @@ class Admission(grpc.ServerInterceptor):
         # Others need the room once half of it is taken.
         self._silence = Silence(lambda: pool.in_flight * 2 >= in_flight_max)
         self._draining = False
-        # When a call last came while draining, by the monotonic clock.
-        self._last_came = 0.0
+        # When the drain began and when a call last came in it, by the monotonic clock.
+        self._draining_since = self._last_came = 0.0
 
     def start(self) -> None:
         """Begins to look for calls that stay silent."""
@@ -93,13 +96,18 @@ class Admission(grpc.ServerInterceptor):
 
     def drain(self) -> None:
         """From now on every new call is answered SHUTTING_DOWN."""
+        self._draining_since = self._last_came = time.monotonic()
         self._draining = True
-        self._last_came = time.monotonic()
 
     @property
     def is_drained(self) -> bool:
-        """No call is in flight, and none came for QUIET_S: what was on its way has been answered."""
-        return not self._pool.in_flight and time.monotonic() - self._last_came > QUIET_S
+        """No call is in flight, and none came for QUIET_S: what was on its way has been answered.
+
+        Or they came for so long that they will not cease.
+        """
+        now = time.monotonic()
+        has_left = now - self._last_came > QUIET_S or now - self._draining_since > _LEAVE_MAX_S
+        return not self._pool.in_flight and has_left
 
     def close(self) -> None:
         """Ends the threads."""
