@@ -14,6 +14,7 @@ import pytest
 from clusters import Cluster, Database, embedded_cluster, external_cluster
 from serving import Serving, serving
 
+from ledger_server.rpc.interceptors import admission
 from tools.criteria import read_criteria
 
 
@@ -25,6 +26,17 @@ def cluster() -> Iterator[Cluster]:
     opened = external_cluster(dsn) if dsn else embedded_cluster(bindir=Path(bindir) if bindir else None)
     with opened as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_ends() -> Iterator[None]:
+    """Nobody is on the way to a server that a test ends, and a thousand ends are minutes of waiting.
+
+    Servers in processes of their own wait as they do for users.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission, "QUIET_S", 0.01)
+        yield
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_the_second_run_installs_nothing_and_says_nothing(tree: Path, bare_machi
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_it_is_found_through_a_symbolic_link_and_from_another_folder(
     tree: Path, bare_machine: dict[str, str], tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_it_is_found_through_a_symbolic_link_and_from_another_folder(
     assert str(tmp_path) in linked.stdout
 
 
+@pytest.mark.slow
 def test_first_runs_at_once_all_work(tree: Path, bare_machine: dict[str, str]) -> None:
     runs = [
         subprocess.Popen([tree / "ledger"], env=bare_machine, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -109,6 +111,7 @@ def test_first_runs_at_once_all_work(tree: Path, bare_machine: dict[str, str]) -
     assert sum(b"Installing" in complaints for _, complaints in told) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_first_run_is_done_again(tree: Path, bare_machine: dict[str, str]) -> None:
     killed = subprocess.Popen(
         [tree / "ledger"], env=bare_machine, stderr=subprocess.DEVNULL, start_new_session=True
@@ -128,6 +131,7 @@ def test_a_killed_first_run_is_done_again(tree: Path, bare_machine: dict[str, st
     assert "serve" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_changed_lock_and_a_lost_python_make_it_anew(tree: Path, bare_machine: dict[str, str]) -> None:
     run(bare_machine, tree / "ledger")
     (tree / "requirements.lock").write_text("# something else\n")
@@ -141,6 +145,7 @@ def test_a_changed_lock_and_a_lost_python_make_it_anew(tree: Path, bare_machine:
         assert "Installing" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_checks_have_a_lock_of_their_own_that_serves_too(
     tree: Path, bare_machine: dict[str, str]
 ) -> None:
@@ -152,6 +157,7 @@ def test_the_checks_have_a_lock_of_their_own_that_serves_too(
     assert (served.returncode, served.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_criteria_are_shown_by_what_serves(tree: Path, bare_machine: dict[str, str]) -> None:
     shutil.copy(ROOT / "tools" / "criteria.py", tree / "tools")
     (tree / "tests").mkdir()
@@ -172,6 +178,7 @@ def test_without_python_it_says_what_to_install(tree: Path, bare_machine: dict[s
     assert "apt-get install python3 python3-venv" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_python_that_is_too_old_is_passed_over(tree: Path, bare_machine: dict[str, str]) -> None:
     programs = Path(bare_machine["PATH"])
     (programs / "python3").rename(programs / "python3.11")

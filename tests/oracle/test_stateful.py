@@ -330,7 +330,7 @@ def check_power(met: Counter[str], *, missing_max: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_service_answers_as_the_reference(cluster: Cluster) -> None:
-    met = run_side_by_side(cluster, 46, 32, restart_once_in=8)
+    met = run_side_by_side(cluster, 32, 32, restart_once_in=8)
 
     check_power(met, missing_max=2)
 

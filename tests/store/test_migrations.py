@@ -291,7 +291,9 @@ def test_a_migration_that_waits_for_a_table_gives_up_and_says_so(
         assert schema_version(reader) == 1
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "after", [pytest.param(False, id="before", marks=pytest.mark.slow), pytest.param(True, id="after")]
+)
 def test_a_migrator_cut_off_at_any_statement_is_completed_by_the_next(
     bare: EmbeddedPostgres, migrations: Path, after: bool
 ) -> None:
