@@ -38,6 +38,17 @@ class Database:
     app_url: str
     """As ledger_app, which serves."""
 
+    def end_sessions(self) -> int:
+        """Ends every session of ledger_app, as a crash of PostgreSQL does; answers how many there were."""
+        with psycopg.connect(self.owner_url, autocommit=True) as connection:
+            row = connection.execute(
+                "select count(*) filter (where pg_terminate_backend(pid, 10000)) from pg_stat_activity"
+                " where usename = 'ledger_app' and datname = %s",
+                [self.name],
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
 
 class Cluster:
     """A PostgreSQL server with a migrated template, from which databases are copied."""

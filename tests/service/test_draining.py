@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -188,7 +189,7 @@ def test_callers_who_go_on_calling_do_not_hold_a_server_that_stops(database: Dat
             while not over.is_set():
                 number += 1
                 key = f"{caller}/{number}"
-                answer = answer_of(lambda key=key: teller.post("cash", "wallet", 1, key))  # type: ignore[misc]
+                answer = answer_of(partial(teller.post, "cash", "wallet", 1, key))
                 if not isinstance(answer, Refused):
                     acknowledged.append(key)
                     busy.set()

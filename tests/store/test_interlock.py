@@ -336,7 +336,7 @@ def test_a_connection_made_later_is_asked_again(database: Database) -> None:
             off = psycopg.sql.SQL("set synchronous_commit = off")
             back = psycopg.sql.SQL("reset synchronous_commit")
             owner.execute(alter.format(name, off))
-            _end_sessions(owner, database)
+            database.end_sessions()
 
             assert not store.is_serving()
 
@@ -344,14 +344,6 @@ def test_a_connection_made_later_is_asked_again(database: Database) -> None:
             until(lambda: store.is_serving() or None, "serving again")
     finally:
         store.close()
-
-
-def _end_sessions(owner: psycopg.Connection[Any], database: Database) -> None:
-    owner.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-        " where datname = %s and usename = 'ledger_app'",
-        [database.name],
-    )
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import psycopg
 import pytest
 from clusters import Database
 
@@ -35,22 +34,10 @@ def store(database: Database) -> Iterator[StoreDatabase]:
     store.close()
 
 
-def end_all(database: Database) -> int:
-    """Ends every session of the service, as a crash of PostgreSQL does; answers how many there were."""
-    with psycopg.connect(database.owner_url, autocommit=True) as connection:
-        row = connection.execute(
-            "select count(*) filter (where pg_terminate_backend(pid, 5000)) from pg_stat_activity"
-            " where application_name = 'ledger' and datname = %s",
-            (database.name,),
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def test_a_reader_does_not_wait_between_sessions_that_were_ended(
     store: StoreDatabase, database: Database
 ) -> None:
-    assert end_all(database) >= READERS + COMMITTERS + LANES_SPARE
+    assert database.end_sessions() >= READERS + COMMITTERS + LANES_SPARE
 
     began = time.monotonic()
     with store.reading() as connection:
@@ -63,7 +50,7 @@ def test_a_reader_does_not_wait_between_sessions_that_were_ended(
 def test_a_committer_does_not_wait_between_sessions_that_were_ended(
     store: StoreDatabase, database: Database
 ) -> None:
-    assert end_all(database) >= READERS + COMMITTERS + LANES_SPARE
+    assert database.end_sessions() >= READERS + COMMITTERS + LANES_SPARE
 
     began = time.monotonic()
     session = store.lane_session()
