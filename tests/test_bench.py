@@ -229,6 +229,7 @@ def test_drafts_are_as_their_shape_says() -> None:
     assert len({Drafts(Shape(5)).key() for _ in range(50)}) == 50
 
 
+@pytest.mark.slow
 def test_latencies_of_the_open_loop_count_from_when_a_call_was_due(on: Stage, bench: Bench) -> None:
     # The load itself stands still for a second: what was due meanwhile is answered at once when it goes on.
     load = on.workers(1)
@@ -264,6 +265,7 @@ def test_offers_are_made_by_the_clock_and_told_apart_by_second(bench: Bench) -> 
     assert done["count"] == sum(len(second["accepted_us"]) for second in done["seconds_of"])
 
 
+@pytest.mark.slow
 def test_calls_that_are_too_many_count_as_refused(on: Stage, bench: Bench) -> None:
     with on.slow_commits(100):
         server = on.serve()

@@ -249,6 +249,7 @@ def test_a_worker_whose_supervisor_is_gone_ends_by_itself(database: Database) ->
     assert (done.returncode, done.stdout) == (0, '{"problem": ""}\n'), done.stderr
 
 
+@pytest.mark.slow
 def test_sigterm_during_the_start_ends_everybody_though_a_worker_is_stuck(database: Database) -> None:
     arguments = ("--listen", "127.0.0.1:0", "--workers", "2", "--database-url", database.app_url)
     serving = subprocess.Popen(

@@ -149,6 +149,7 @@ def test_headers_of_up_to_16_kib_are_taken(shared_server: Serving) -> None:
     assert health_pb2.HealthCheckResponse.FromString(answer[5:]).status == 1
 
 
+@pytest.mark.slow
 def test_a_byte_more_of_headers_is_refused_every_time(shared_server: Serving) -> None:
     """Between a soft and a hard bound gRPC would refuse at random."""
     for _ in range(20):
